@@ -34,7 +34,7 @@ notebook:             ## install into a new environment, and run the notebooks o
 
 legacy: $(STAMP)      ## train the types that transformers 5 has no more, in an environment of 4.57
 	$(PYTHON) -m venv $(LEGACY)/venv
-	$(LEGACY)/venv/bin/python -m pip install --quiet 'transformers==4.57.6' torch numpy xxhash annotated-types
+	$(LEGACY)/venv/bin/python -m pip install --quiet 'transformers==4.57.6' torch numpy xxhash
 	$(BIN)/nextfill prepare --split 'train[:300]' --quiet --json > $(LEGACY)/store.json
 	PYTHONPATH=src $(LEGACY)/venv/bin/python scripts/legacy.py $(LEGACY)/store.json
 

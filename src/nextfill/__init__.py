@@ -47,7 +47,7 @@ _HOMES = {
     "OtherRankError": "nextfill.core.errors",
     "Observer": "nextfill.core.progress",
     "PackedDataset": "nextfill.api.packed_dataset",
-    "PrepareResult": "nextfill.runs.results",
+    "PrepareResult": "nextfill.runs.preparation_result",
     "Pruning": "nextfill.api.cache",
     "PseudoFigures": "nextfill.evaluation.figures",
     "QuantizedBase": "nextfill.runs.quantization_cost",
@@ -202,10 +202,10 @@ if TYPE_CHECKING:
     from nextfill.hub.upload import Shared
     from nextfill.models.collator import Collator
     from nextfill.runs.new_words import NewWords
+    from nextfill.runs.preparation_result import PrepareResult
     from nextfill.runs.quantization_cost import QuantizedBase
     from nextfill.runs.results import (
         BeforeAfter,
-        PrepareResult,
         TeacherEvaluation,
         TrainResult,
     )

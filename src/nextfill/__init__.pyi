@@ -39,9 +39,9 @@ from nextfill.hub.bundle import Bundle as Bundle
 from nextfill.hub.upload import Shared as Shared
 from nextfill.models.collator import Collator as Collator
 from nextfill.runs.new_words import NewWords as NewWords
+from nextfill.runs.preparation_result import PrepareResult as PrepareResult
 from nextfill.runs.quantization_cost import QuantizedBase as QuantizedBase
 from nextfill.runs.results import BeforeAfter as BeforeAfter
-from nextfill.runs.results import PrepareResult as PrepareResult
 from nextfill.runs.results import TeacherEvaluation as TeacherEvaluation
 from nextfill.runs.results import TrainResult as TrainResult
 from nextfill.runs.stages import Stage as Stage
@@ -67,7 +67,7 @@ from nextfill.exporting.export_result import Export
 from nextfill.hub.account import Login
 from nextfill.hub.bundle import Bundle
 from nextfill.hub.upload import Shared
-from nextfill.runs.results import PrepareResult
+from nextfill.runs.preparation_result import PrepareResult
 from nextfill.runs.results import TrainResult
 from nextfill.serving.server import Server
 from nextfill.tokenizers.inspection_result import TokenizerInspection

@@ -33,6 +33,7 @@ INTERNAL = {
     "ReadingStoppedError",  # of a thread that is asked to stop
     "LostRankError",  # of a group, which joined_ranks makes a RunError of
     "EngineMismatchError",  # a DataError, after which the slower engine begins
+    "NotPlainError",  # of settings that pydantic is given then
 }
 """Exceptions that are met within the package: each is caught, or is of a public kind."""
 

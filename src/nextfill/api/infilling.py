@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nextfill.api.look_result import Look
 from nextfill.config import DEFAULT_BLOCK_SIZE, BlockSettings, LookConfig, Objective
 from nextfill.core.errors import ConfigError, DataError
 from nextfill.data.infilling import Infilled, Infilling, infilling_of
 from nextfill.data.parts import Part
 from nextfill.data.special_tokens import training_frame
+
+if TYPE_CHECKING:
+    from nextfill.api.look_result import Look
 
 
 def command_infilling(

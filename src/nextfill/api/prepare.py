@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nextfill.data.cluster.encoded_source import Workers
     from nextfill.data.document import Source
     from nextfill.data.parts import PreparedData
-    from nextfill.runs.results import PrepareResult
+    from nextfill.runs.preparation_result import PrepareResult
 
 
 @plain_arguments
@@ -170,7 +170,7 @@ def _result(
     from nextfill.data.ledger import make_ledger
     from nextfill.data.special_tokens import block_frame, count_blocks, evaluation_frame
     from nextfill.data.store.store_cache import store_paths
-    from nextfill.runs.results import PrepareResult
+    from nextfill.runs.preparation_result import PrepareResult
 
     frame = block_frame(tokenizer, config.blocks, objective)
     plan = count_blocks(prepared.trained, config.blocks, frame)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from nextfill.evaluation.figures import Evaluation
     from nextfill.hub.account import Login
     from nextfill.hub.upload import Shared
-    from nextfill.runs.results import PrepareResult, TrainResult
+    from nextfill.runs.preparation_result import PrepareResult
+    from nextfill.runs.results import TrainResult
     from nextfill.tokenizers.inspection_result import TokenizerInspection
     from nextfill.tokenizers.train import TokenizerResult
 

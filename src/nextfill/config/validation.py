@@ -1,8 +1,9 @@
-"""The validation of a tree of settings by pydantic, and the words on what it refuses."""
+"""The validation of a tree of settings, by pydantic if need be, and the words on its refusals."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
+from contextlib import suppress
 from dataclasses import fields
 from functools import cache
 from itertools import chain
@@ -10,6 +11,7 @@ from typing import Any
 
 from nextfill.config import EvaluationSet
 from nextfill.config.options import sections, settings
+from nextfill.config.plain_values import NotPlainError, of_plain_values
 from nextfill.config.shares import ambiguous_shares
 from nextfill.config.shorthands import path_in_recipe, section_of
 from nextfill.config.value_types import Place, kinds, mistaken_values
@@ -33,12 +35,15 @@ def validated(
     copies: Set[tuple[str | int, ...]],
 ) -> tuple[Any, list[str]]:
     """Return the config, None where it is invalid, and the problems."""
-    from pydantic import ValidationError
-
     wrong = [one for one in mistaken_values(root, tree) if one[0] not in copies]
     told = [(_label(root, labels, place), _at(tree, place), need) for place, need in wrong]
     problems = [f"{label}: found {short_value(value)}. {need}" for label, value, need in told]
     problems += ambiguous_shares(tree, labels, copies)
+    if not problems:
+        with suppress(NotPlainError):
+            return of_plain_values(root, tree), []
+    from pydantic import ValidationError  # which nearly no command has to import
+
     try:
         config = _validator(root)(tree)
     except ValidationError as error:

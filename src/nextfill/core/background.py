@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -106,6 +107,24 @@ class Background:
             self._calls.put(None)
             self._thread.join(LEAVE_S)
             self._thread = None
+
+
+@contextmanager
+def beside(work: Callable[[], T]) -> Iterator[BackgroundCall[T]]:
+    """Make a call in another thread, which has ended when the block is left.
+
+    Example:
+        >>> with beside(lambda: 2 + 2) as other:
+        ...     other.result()
+        4
+    """
+    call = BackgroundCall(work)
+    thread = threading.Thread(target=call.run, name="nextfill-beside")
+    thread.start()
+    try:
+        yield call
+    finally:
+        thread.join()
 
 
 MOST_THREADS = 8

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 _WIDE_SPACES = [chr(code).encode() for code in range(0x80, 0x10000) if chr(code).isspace()]
 _OF_TWO, _OF_THREE = (
-    np.array([int.from_bytes(one) for one in _WIDE_SPACES if len(one) == size]) for size in (2, 3)
+    np.array(sorted(int.from_bytes(one) for one in _WIDE_SPACES if len(one) == size))
+    for size in (2, 3)
 )
 """Spaces beyond ASCII, such as the no-break space, by the number of their bytes, as numbers."""
 
@@ -87,6 +88,7 @@ def _mark_wide_spaces(joined: bytes, spaces: NDArray[np.bool_]) -> None:
     both = numbers[first].astype(np.int64) << 8 | numbers[first + 1]
     all_three = both << 8 | numbers[np.minimum(first + 2, len(joined))]
     for size, wide, found in ((2, _OF_TWO, both), (3, _OF_THREE, all_three)):
-        at = first[np.isin(found, wide)]
+        # np.isin does more, and imports numpy.ma the first time.
+        at = first[wide[np.minimum(np.searchsorted(wide, found), len(wide) - 1)] == found]
         for more in range(size):
             spaces[at + more] = True

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nextfill.evaluation.figures import Evaluation
 from nextfill.rendering.result_cards import figure_text, ratio_text
+
+if TYPE_CHECKING:  # a preparation evaluates nothing
+    from nextfill.evaluation.figures import Evaluation
 
 _LEDGER_NAMES = {
     "empty": "documents of white space alone",

@@ -7,13 +7,13 @@ import dataclasses
 from typing import Annotated, Literal, get_origin
 
 import pytest
-from annotated_types import Ge, MinLen
 
 from nextfill.cli.commands import JSON, QUIET, RECIPE, RESUME
 from nextfill.cli.main import COMMANDS
 from nextfill.cli.model_commands import MODEL as MODEL_ARGUMENT
 from nextfill.cli.model_commands import PROMPT
 from nextfill.config import GenerateConfig, TrainConfig
+from nextfill.config.bounds import Ge, MinLen
 from nextfill.config.command_line.flags import CommandLine, make_parser, parse
 from nextfill.config.layers import build
 from nextfill.config.options import Assignment, option, settings

@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import jsonschema
 import pytest
-from annotated_types import Ge, Gt, Le, Lt, MinLen
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from nextfill import config as cfg
 from nextfill.config import DataConfig, EvaluateConfig, GenerateConfig, PrepareConfig, TrainConfig
+from nextfill.config.bounds import Ge, Gt, Le, Lt, MinLen
 from nextfill.config.layers import build, keyword_assignments, parse_set
 from nextfill.config.options import Assignment, Setting
 from nextfill.config.options import settings as settings_of
@@ -38,10 +38,10 @@ TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 
 def bounds(marks: Sequence[Any], least: float) -> tuple[float | None, float | None]:
     """Return the least and the greatest value that marks allow, where ``least`` is the next one."""
-    low = [m.ge for m in marks if isinstance(m, Ge)]
-    low += [m.gt + least for m in marks if isinstance(m, Gt)]
-    high = [m.le for m in marks if isinstance(m, Le)]
-    high += [m.lt - least for m in marks if isinstance(m, Lt)]
+    low = [m.limit for m in marks if isinstance(m, Ge)]
+    low += [m.limit + least for m in marks if isinstance(m, Gt)]
+    high = [m.limit for m in marks if isinstance(m, Le)]
+    high += [m.limit - least for m in marks if isinstance(m, Lt)]
     return max(low, default=None), min(high, default=None)
 
 
@@ -65,13 +65,13 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
         return st.floats(
             low,
             high,
-            exclude_min=low is not None and any(isinstance(m, Gt) and m.gt == low for m in marks),
-            exclude_max=high is not None and any(isinstance(m, Lt) and m.lt == high for m in marks),
+            exclude_min=low is not None and Gt(low) in marks,
+            exclude_max=high is not None and Lt(high) in marks,
             allow_nan=False,
             allow_infinity=False,
         )
     if kind is str:
-        shortest = max((m.min_length for m in marks), default=0)
+        shortest = max((m.limit for m in marks), default=0)
         return TEXTS.filter(lambda text: len(text) >= shortest)
     members = [member for member in get_args(kind) if member is not NoneType]
     assert len(members) == 1, f"a type that the test does not know: {annotation}"

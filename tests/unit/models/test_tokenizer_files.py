@@ -47,12 +47,12 @@ def test_a_plain_folder_is_read_alone(folder, tmp_path):
     found = facts(folder, tmp_path / "cache")
     assert isinstance(found, TokenizerFacts)
     assert is_same(found, folder)
-    assert (
-        found.backend().encode("Some words.").ids
-        == found.load()("Some words.")["input_ids"][
-            : len(found.backend().encode("Some words.").ids)
-        ]
-    )
+    backend, text = found.backend()
+    ids = backend.encode("Some words.").ids
+    assert ids == found.load()("Some words.")["input_ids"][: len(ids)]
+    assert text == backend.to_str()
+    known, text = facts(folder, tmp_path / "cache").backend()  # from the cache
+    assert known.to_str() == text == backend.to_str()
 
 
 def test_it_takes_neither_transformers_nor_torch(folder, tmp_path):

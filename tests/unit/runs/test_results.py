@@ -15,7 +15,8 @@ import pytest
 from nextfill.evaluation.bootstrap import Interval
 from nextfill.evaluation.figures import Evaluation
 from nextfill.runs.directory import RunDirectory
-from nextfill.runs.results import BeforeAfter, PrepareResult, TrainResult
+from nextfill.runs.preparation_result import PrepareResult
+from nextfill.runs.results import BeforeAfter, TrainResult
 
 LEDGER = {
     "records": 1234,

@@ -6,8 +6,7 @@ Annotations are values here, not text, which ``--help`` would have to compile (9
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from annotated_types import Ge, Gt, Le, Lt
-
+from nextfill.config.bounds import Ge, Gt, Le, Lt
 from nextfill.config.options import Section, option
 
 TxtMode = Literal["paragraph", "line", "file"]

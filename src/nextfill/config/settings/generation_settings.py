@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Gt, Le, MinLen
-
+from nextfill.config.bounds import Ge, Gt, Le, MinLen
 from nextfill.config.options import Section, option
 
 SuffixOrder = Literal["psm", "spm"]

@@ -6,8 +6,7 @@ Annotations are values here, not text, which ``--help`` would have to compile (9
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le, Lt
-
+from nextfill.config.bounds import Ge, Le, Lt
 from nextfill.config.options import Section, option
 from nextfill.config.settings.command_settings import LogLevel, Objective
 from nextfill.config.settings.common_descriptions import CACHE as _CACHE

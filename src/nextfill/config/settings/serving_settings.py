@@ -6,8 +6,7 @@ Annotations are values here, not text, which ``--help`` would have to compile (9
 from dataclasses import dataclass, field, fields
 from typing import Annotated
 
-from annotated_types import Ge, Gt, Le, MinLen
-
+from nextfill.config.bounds import Ge, Gt, Le, MinLen
 from nextfill.config.options import Section, option
 from nextfill.config.settings.command_settings import Device, LogLevel, Precision, WeightBits
 from nextfill.config.settings.model_settings import ModelConfig

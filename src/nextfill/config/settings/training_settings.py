@@ -6,8 +6,7 @@ Annotations are values here, not text, which ``--help`` would have to compile (9
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
-
+from nextfill.config.bounds import Ge, Gt, Le, Lt
 from nextfill.config.options import Section, option
 
 Schedule = Literal["linear", "cosine", "wsd", "constant", "inverse_sqrt"]

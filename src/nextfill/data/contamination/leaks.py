@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from nextfill.core.amounts import amount, verb
 from nextfill.core.errors import DataError
@@ -167,11 +166,15 @@ def cached_leaks(
 def _from_cache(facts: Any) -> Leaks | None:
     """Read a cached result; None for none, or one of another shape."""
     try:
-        pairs = tuple(TypeAdapter(list[Leak]).validate_python(facts.pop("pairs")))
-        numbers = TypeAdapter(list[int]).validate_python(facts.pop("documents"))
-        counts = TypeAdapter(dict[str, int]).validate_python(facts)
-        return Leaks(documents=np.array(numbers, np.int64), pairs=pairs, **counts)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        pairs = tuple(Leak(**one) for one in facts.pop("pairs"))
+        documents, counts = facts.pop("documents"), facts
+        shares = [pair.share for pair in pairs]
+        whole = [*documents, *counts.values()]
+        whole += [number for pair in pairs for number in (pair.record, pair.train_record)]
+        if {*map(type, whole)} - {int} or {*map(type, shares)} - {float}:
+            return None
+        return Leaks(documents=np.array(documents, np.int64), pairs=pairs, **counts)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.data.contamination.number_set import NumberSet
+from nextfill.data.contamination.number_set import NumberSet, ascending
 from nextfill.data.contamination.token_fragments import Hashes, Ints
 from nextfill.data.contamination.word_hashes import FoldedVocabulary
 from nextfill.data.contamination.word_runs import NGRAM, Runs, runs_of
@@ -85,29 +85,36 @@ class RunIndex:
             for owner, number, *_ in runs_of(part, vocabulary, with_owners, after_contexts=True):
                 owners.append(owner)
                 numbers.append(number)
-        runs = NumberSet(_sorted_unique(_joined(numbers)))
-        # A document and its run make one number, so that the pairs are sorted in place.
-        pairs = _sorted_unique(_joined(_pairs(owners, numbers, runs)))
+        runs, pairs = _indexed(_joined(owners, np.uint32), _joined(numbers, np.uint64))
         ends = np.arange(len(part.documents) + 1, dtype=np.uint64) << _HALF
         bounds = np.searchsorted(pairs, ends)
         return cls(text, runs, pairs.astype(np.uint32), bounds, math.ceil(one_in))
 
 
-def _joined(each: Sequence[Hashes]) -> Hashes:
-    return np.concatenate([np.zeros(0, np.uint64), *each])
+def _joined(each: list[NDArray[Any]], dtype: type[np.unsignedinteger]) -> NDArray[Any]:
+    """Join arrays, and let go of them."""
+    joined = np.concatenate([np.zeros(0, dtype), *each])
+    each.clear()
+    return joined
 
 
-def _pairs(
-    owners: list[NDArray[np.uint32]], numbers: list[Hashes], runs: NumberSet
-) -> list[Hashes]:
-    """Return each document with the place of its run as one number, and empty both lists."""
-    pairs: list[Hashes] = []
-    owners.reverse()
-    numbers.reverse()
-    while numbers:  # what is done with is let go of
-        owner, number = owners.pop(), numbers.pop()
-        pairs.append(_paired(owner, runs.places(number)))
-    return pairs
+def _indexed(owner: NDArray[np.uint32], number: Hashes) -> tuple[NumberSet, Hashes]:
+    """Return the set of some runs, and each document with the place of its run in it.
+
+    A document and its run make one number, ascending, each once.
+    """
+    order = ascending(number)
+    number, owner = number[order], owner[order]
+    del order  # and all else that is done with: there may be millions of runs
+    is_new = _is_new(number)
+    number = number[is_new]
+    runs = NumberSet(number)
+    place = np.cumsum(is_new, dtype=np.uint32)
+    place -= np.uint32(1)
+    pairs = _paired(owner, place)
+    del number, is_new, place
+    pairs = pairs[ascending(owner)]  # of each document the places stay in their order
+    return runs, pairs[_is_new(pairs)]
 
 
 def _one_run_in(part: Part, vocabulary: FoldedVocabulary) -> float:
@@ -178,7 +185,7 @@ class SharedRuns:
         on_progress: Callable[[int, int], None],
     ) -> SharedRuns:
         """Go through a part once, and look its runs up in an index."""
-        texts = np.unique(index.text[index.text > 0])
+        texts = _sorted_unique(index.text[index.text > 0])
         indexed_runs, indexed_texts = index.runs, NumberSet(texts)
         first = np.full(len(index.runs), NO_DOCUMENT, np.uint32)
         count = np.zeros(len(index.runs), np.uint32)
@@ -207,9 +214,14 @@ class SharedRuns:
 def _sorted_unique(numbers: Hashes) -> Hashes:
     """Sort numbers in place, and return each once, ``[n] uint64``."""
     numbers.sort()
+    return numbers[_is_new(numbers)]
+
+
+def _is_new(numbers: Hashes) -> NDArray[np.bool_]:
+    """Mark the first of each of some ascending numbers."""
     new = np.ones(len(numbers), np.bool_)
     new[1:] = numbers[1:] != numbers[:-1]
-    return numbers[new]
+    return new
 
 
 def _paired(first: NDArray[Any], second: NDArray[Any]) -> Hashes:

@@ -160,7 +160,7 @@ def plan_blocks(
         bounds = np.searchsorted(piece_of, bounds)
     else:
         lengths = frame.lengths(tokens)
-    packed = _pack_units(lengths, np.unique(bounds), block_size, pack)
+    packed = _pack_units(lengths, bounds[np.diff(bounds, prepend=-1) > 0], block_size, pack)
     num_blocks = int(packed.block[-1]) + 1 if len(packed.block) else 0
     block_ptr = np.searchsorted(packed.block, np.arange(num_blocks + 1)).astype(np.int64)
     row, start = packed.row, packed.start

@@ -12,7 +12,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from nextfill.core.background import beside
 from nextfill.core.errors import DataError
 from nextfill.data.document import batched
 from nextfill.data.store.continuation import continuing
-from nextfill.data.store.tokenizer_backend import backend_fingerprint, plain_backend
+from nextfill.data.store.tokenizer_backend import backend_and_text, backend_fingerprint
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -37,7 +38,9 @@ FIRST_SAMPLE = 200  # documents of the first batch that both engines encode
 SAMPLE_EVERY = 1024  # after it, one document in so many: about 3% of the time
 SAMPLE_CHARACTERS = 20_000  # of a document: a book would take tokenizers many seconds
 SAMPLED_AT_FIRST = 1 << 17  # characters of all of them: 0.1 s
-SMALL_CHARACTERS = 1 << 18  # of a batch: below, awkward's import would take longest
+SMALL_CHARACTERS = 1 << 18  # of a batch: below, calling for each text costs less than a batch does
+ALONE_DOCUMENTS = 50_000  # calls for each text; more cost more time than awkward's import, 0.11 s
+ALONE_CHARACTERS = 1 << 26  # of them, after which encoding on all processors pays for the import
 CACHE_BYTES = 192 << 20  # the process may grow so much before gigatoken starts afresh
 CACHE_TEXT = 32 << 20  # characters it may read before that, where memory cannot be read
 CACHE_LEAST = 8 << 20  # characters it may always read: a start takes 0.1 s
@@ -78,19 +81,18 @@ class Encoder:
     """
 
     def __init__(self, tokenizer: Any, engine: Engine = "gigatoken") -> None:
-        self._backend = plain_backend(tokenizer)
-        self._json = self._backend.to_str()
+        self._backend, self._json = backend_and_text(tokenizer)
         self.fingerprint = backend_fingerprint(self._backend, self._json)
-        largest = max(self._backend.get_vocab(with_added_tokens=True).values(), default=0)
-        self.dtype = np.dtype(np.uint16 if largest < 1 << 16 else np.uint32)
         self._special = _special_search(self._backend)
         self._gigatoken: Any = None
         self._resident = _resident_bytes()
         self._characters = 0
         self._documents = 0
+        self._asked = 0  # characters for gigatoken
         self.engine: Engine = engine
         if engine == "gigatoken":
             self._start_gigatoken()
+        self.dtype = np.dtype(np.uint16 if self._largest_id() < 1 << 16 else np.uint32)
 
     @property
     def backend_text(self) -> tuple[str, bool]:
@@ -114,18 +116,34 @@ class Encoder:
             EngineMismatchError: gigatoken differs from ``tokenizers`` on a later sample.
             DataError: A text cannot be written in UTF-8.
         """
-        if self.engine == "gigatoken" and texts and not self._sample_agrees(texts):
-            if self._documents:
+        if self.engine == "gigatoken":
+            encoded, agrees = self._encode_checked(texts)
+            if not agrees and self._documents:
                 raise EngineMismatchError(
                     f"gigatoken and tokenizers gave different ids after {self._documents:,} "
                     "documents that agreed; encode this data with Encoder(tokenizer, "
                     'engine="tokenizers")'
                 )
+            if agrees:
+                self._documents += len(texts)
+                return encoded
             self._give_up("gives other ids than tokenizers for a sample of this data")
         self._documents += len(texts)
-        if self.engine == "tokenizers":
-            return self._encode_slowly(texts)
-        return self._encode_fast(texts)
+        return self._encode_slowly(texts)
+
+    def _encode_checked(self, texts: Sequence[str]) -> tuple[Encoded, bool]:
+        """Encode texts with gigatoken, and tell whether a sample of them agrees with the other.
+
+        That encodes the sample meanwhile: it does so without Python's lock.
+        """
+        sample = self._sample(texts)
+        if not sample:
+            return self._encode_fast(texts), True
+        with beside(partial(self._encode_slowly, sample)) as other:
+            ids, lengths = self._encode_fast(sample)
+            encoded = self._encode_fast(texts)
+            other_ids, other_lengths = other.result()
+        return encoded, np.array_equal(lengths, other_lengths) and np.array_equal(ids, other_ids)
 
     def _encode_fast(self, texts: Sequence[str]) -> Encoded:
         special = self._special
@@ -144,7 +162,10 @@ class Encoder:
     def _with_gigatoken(self, texts: Sequence[str]) -> Encoded:
         if not texts:
             return np.empty(0, self.dtype), np.empty(0, np.int64)
-        if sum(map(len, texts)) < SMALL_CHARACTERS:
+        characters = sum(map(len, texts))
+        self._asked += characters
+        many = self._documents >= ALONE_DOCUMENTS or self._asked >= ALONE_CHARACTERS
+        if characters < SMALL_CHARACTERS or not many:
             return self._one_by_one(texts)
         import awkward as ak
 
@@ -158,7 +179,7 @@ class Encoder:
         return ids, lengths
 
     def _one_by_one(self, texts: Sequence[str]) -> Encoded:
-        """Encode few texts each by itself, without awkward, which takes longer to import."""
+        """Encode texts each by itself, without awkward, whose import takes long."""
         try:
             rows = [self._gigatoken.encode(text) for text in texts]
         except TypeError as error:
@@ -180,17 +201,20 @@ class Encoder:
             ids += [np.array(row, self.dtype) for row in rows]
         return np.concatenate(ids), np.array(lengths, np.int64)
 
-    def _sample_agrees(self, texts: Sequence[str]) -> bool:
+    def _sample(self, texts: Sequence[str]) -> list[str]:
+        """Return those of the texts, cut where they are long, that both engines encode."""
         # After the first batch: one in SAMPLE_EVERY of all documents, wherever the batches end.
         later = slice(-self._documents % SAMPLE_EVERY, None, SAMPLE_EVERY)
         sample = texts[later] if self._documents else texts[:FIRST_SAMPLE]
-        if not sample:
-            return True
-        sample = [text[:SAMPLE_CHARACTERS] for text in sample]
-        sample = next(batched(sample, SAMPLED_AT_FIRST))
-        fast, fast_lengths = self._encode_fast(sample)
-        slow, slow_lengths = self._encode_slowly(sample)
-        return np.array_equal(fast_lengths, slow_lengths) and np.array_equal(fast, slow)
+        cut = [text[:SAMPLE_CHARACTERS] for text in sample]
+        return next(batched(cut, SAMPLED_AT_FIRST), [])
+
+    def _largest_id(self) -> int:
+        if self._gigatoken is None:
+            return max(self._backend.get_vocab(with_added_tokens=True).values(), default=0)
+        # As it is, and without a list of all that takes 0.02 s.
+        added = max(self._backend.get_added_tokens_decoder(), default=0)
+        return max(int(self._gigatoken.vocab_size) - 1, added)
 
     def _start_gigatoken(self) -> None:
         import gigatoken

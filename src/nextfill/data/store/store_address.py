@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,7 +97,7 @@ class StoreAddress:
         with self._acting("written"):
             if self._is_local:
                 Path(place).parent.mkdir(parents=True, exist_ok=True)
-                beside = f"{place}.tmp-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+                beside = f"{place}.tmp-{os.getpid()}-{os.urandom(4).hex()}"
                 try:
                     system.put_file(str(file), beside)
                     Path(beside).replace(place)
@@ -110,7 +109,7 @@ class StoreAddress:
     def check_writable(self) -> None:
         """Write a file and remove it, before hours of work whose result could not be written."""
         with self._acting("written"):
-            self._soon(partial(self._try_to_write, f"begun-{uuid.uuid4().hex}"))
+            self._soon(partial(self._try_to_write, f"begun-{os.urandom(16).hex()}"))
 
     def _try_to_write(self, path: str) -> None:
         system, place = self._at(path)

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nextfill.core.errors import DataError
+from nextfill.core.library_versions import library_version
 from nextfill.core.shared_cache import UNREADABLE, keep_text, recall, remember
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def plain_backend(tokenizer: Any) -> Tokenizer:
     if isinstance(tokenizer, TokenizerFacts):
         known = tokenizer.backend()
         if known is not None:
-            return known
+            return known[0]
         tokenizer = tokenizer.load()
     backend = tokenizer if isinstance(tokenizer, Tokenizer) else None
     backend = backend or getattr(tokenizer, "backend_tokenizer", None)
@@ -74,6 +74,15 @@ def plain_backend(tokenizer: Any) -> Tokenizer:
     return plain
 
 
+def backend_and_text(tokenizer: Any) -> tuple[Tokenizer, str]:
+    """Return the backend as `plain_backend` does, and its JSON text, which takes long to write."""
+    known = tokenizer.backend() if isinstance(tokenizer, TokenizerFacts) else None
+    if known is not None:
+        return known
+    backend = plain_backend(tokenizer)
+    return backend, backend.to_str()
+
+
 @dataclass(frozen=True)
 class TokenizerFacts:
     """The fingerprint, special ids and backend of a tokenizer that was loaded before.
@@ -84,7 +93,8 @@ class TokenizerFacts:
     Args:
         fingerprint: That of `fingerprint_of`.
         load: Loads the tokenizer itself.
-        backend: Reads its plain backend; None where the cache has it no more, or damaged.
+        backend: Reads its plain backend, and that as JSON; None where the cache has it no more, or
+            damaged.
     """
 
     fingerprint: str
@@ -93,7 +103,7 @@ class TokenizerFacts:
     eos_token_id: int | None
     sep_token_id: int | None
     load: Callable[[], Any]
-    backend: Callable[[], Tokenizer | None] = lambda: None
+    backend: Callable[[], tuple[Tokenizer, str] | None] = lambda: None
 
     def __call__(self, text: str, **options: Any) -> Any:
         """Load the tokenizer and call it."""
@@ -128,11 +138,11 @@ def tokenizer_facts(
     if plain is None:
         return tokenizer
     once = lru_cache(maxsize=1)(load)
-    return TokenizerFacts(fingerprint, **ids, load=once, backend=lambda: backend)
+    return TokenizerFacts(fingerprint, **ids, load=once, backend=lambda: (backend, text))
 
 
-def _read_backend(path: Path, fingerprint: str) -> Tokenizer | None:
-    """Return the backend of a fingerprint, None where its file is missing or holds another."""
+def _read_backend(path: Path, fingerprint: str) -> tuple[Tokenizer, str] | None:
+    """Return the backend of a fingerprint and its text, None where the file has it not."""
     from tokenizers import Tokenizer
 
     try:
@@ -145,13 +155,13 @@ def _read_backend(path: Path, fingerprint: str) -> Tokenizer | None:
             backend.encode_special_tokens = splits_special
             with suppress(OSError):  # the time of its last use
                 os.utime(path)
-            return backend
+            return backend, text
     return None
 
 
 def _tokenizer_digest(folder: Path) -> str:
     """Hash the files of a tokenizer, and the versions of the libraries that read them."""
-    libraries = f"{version('transformers')} {version('tokenizers')}"
+    libraries = f"{library_version('transformers')} {library_version('tokenizers')}"
     digest = hashlib.sha256(f"{_LOADING} {libraries}".encode())
     for path in sorted(folder.iterdir()):
         if path.is_file() and not path.name.endswith(_WEIGHTS):

@@ -11,6 +11,7 @@ import re
 import stat
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ _IDS = re.compile(
     r"|^(begin_)?suppress_tokens$|^bad_words_ids$|^forced_decoder_ids$"
 )
 
+_CONTAINERS = frozenset([dict, list])
+
 _PATIENCE_S = 0.05
 """Processor time for one match of a regular expression; an honest one takes microseconds."""
 
@@ -54,7 +57,7 @@ def read_json(path: Path, *, megabytes: int = 16) -> dict[str, Any]:
                 f"{path} holds {status.st_size:,} bytes; expected JSON of {megabytes} MB at most. "
                 "Fetch it again."
             )
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes().decode())
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} is damaged: {error}. Expected a JSON object.") from error
     except RecursionError as error:
@@ -76,13 +79,9 @@ def _too_deep(path: Path) -> str:
 
 def _is_deeper(content: dict[str, Any], limit: int) -> bool:
     level: list[Any] = [content]
-    for _ in range(limit):
-        level = [
-            inner
-            for one in level
-            for inner in (one.values() if isinstance(one, dict) else one)
-            if isinstance(inner, dict | list)
-        ]
+    for _ in range(limit):  # a tokenizer has 150,000 values: isinstance of each takes twice as long
+        within = chain.from_iterable(one.values() if type(one) is dict else one for one in level)
+        level = [inner for inner in within if type(inner) in _CONTAINERS]
     return bool(level)
 
 

@@ -23,7 +23,7 @@ from nextfill.data.document import Document
 from nextfill.data.preparation import prepare_data
 from nextfill.data.store import encoded_batch
 from nextfill.data.store.encoded_batch import EncodedBatch, batches, digest_bytes, encode, measure
-from nextfill.data.store.encoder import Encoder
+from nextfill.data.store.encoder import Encoded, Encoder
 
 WORDS = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abcdé")}, "?"))
 WORDS.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -205,12 +205,13 @@ def test_engines_that_differ_in_one_part_send_all_through_the_slower(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_lines(tmp_path / "data", JOBS["texts"][0])
-    real = Encoder._sample_agrees
+    real = Encoder._encode_checked
 
-    def disagrees(encoder: Encoder, texts: Sequence[str]) -> bool:
-        return TEXTS[7][1] not in texts and real(encoder, texts)
+    def disagrees(encoder: Encoder, texts: Sequence[str]) -> tuple[Encoded, bool]:
+        encoded, agrees = real(encoder, texts)
+        return encoded, TEXTS[7][1] not in texts and agrees
 
-    monkeypatch.setattr(Encoder, "_sample_agrees", disagrees)
+    monkeypatch.setattr(Encoder, "_encode_checked", disagrees)
     store = prepared(tmp_path / "data", tmp_path / "parts", InTurn(9), BYTES)
     assert json.loads((store / "meta.json").read_text())["engine"] == "tokenizers"
     assert any("this is being done" in one for one in caplog.messages)

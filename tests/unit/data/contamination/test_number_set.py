@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nextfill.data.contamination import number_set
-from nextfill.data.contamination.number_set import NumberSet
+from nextfill.data.contamination.number_set import NumberSet, ascending
 from tests.properties import examples
 
 numbers = st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 20), max_size=60)
@@ -26,8 +26,14 @@ def test_members_are_found_in_the_order_of_the_set(members, others, at_once):
     assert sorted(places.tolist()) == np.flatnonzero(np.isin(asked, members)).tolist()
     assert np.array_equal(members[which], asked[places])
     assert (np.diff(which) >= 0).all()
-    some = np.random.default_rng(1).permutation(members)
-    assert np.array_equal(members[NumberSet(members).places(some)], some)
+
+
+@given(numbers, st.sampled_from([np.uint32, np.uint64]))
+@examples(200)
+def test_equal_numbers_stay_in_their_order(some, dtype):
+    some = np.array(some, np.uint64).astype(dtype)
+    order = ascending(some)
+    assert order.tolist() == sorted(range(len(some)), key=lambda at: int(some[at]))
 
 
 def test_a_large_set():

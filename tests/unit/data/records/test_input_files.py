@@ -7,6 +7,7 @@ import json
 import os
 import time
 import tracemalloc
+import uuid
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -200,16 +201,18 @@ def test_dicts_come_back_whole(tmp_path: Path) -> None:
 
 
 def test_what_json_lacks_becomes_text_or_plain_numbers(tmp_path: Path) -> None:
-    day = datetime.date(2026, 2, 3)
+    day, number = datetime.date(2026, 2, 3), uuid.UUID(int=1)
     record = {
         "text": np.str_("x"),
         "n": np.int64(3),
         "v": np.array([1.5]),
         "d": day,
         "p": Path("a"),
+        "u": number,
     }
     (found,) = open_source(str(write_live([record], tmp_path))).read()
-    assert found.value == {"text": "x", "n": 3, "v": [1.5], "d": "2026-02-03", "p": "a"}
+    others = {"d": "2026-02-03", "p": "a", "u": str(number)}
+    assert found.value == {"text": "x", "n": 3, "v": [1.5], **others}
 
 
 def test_columns_keep_their_types(tmp_path: Path) -> None:

@@ -38,7 +38,9 @@ TEXTS = [
 def _small(request: pytest.FixtureRequest) -> Iterator[None]:
     """Few texts are encoded one by one, many in a batch."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokenize, "SMALL_CHARACTERS", 1 << 18 if request.param == "one by one" else 0)
+        if request.param == "in batches":
+            for limit in ("SMALL_CHARACTERS", "ALONE_DOCUMENTS", "ALONE_CHARACTERS"):
+                patch.setattr(tokenize, limit, 0)
         yield
 
 
@@ -110,6 +112,27 @@ def test_large_vocabulary_is_uint32() -> None:
     assert Encoder(of_size(1 << 16), engine="tokenizers").dtype == np.uint16
     large = Encoder(of_size((1 << 16) + 1), engine="tokenizers")
     assert large.encode(["65536"])[0].tolist() == [65536]
+
+
+@pytest.mark.parametrize(("largest", "dtype"), [(65_535, np.uint16), (65_536, np.uint32)])
+@pytest.mark.parametrize("is_added", [False, True])
+def test_ids_that_are_left_out_count_for_the_type(
+    largest: int, dtype: type, is_added: bool
+) -> None:
+    """gigatoken says how many ids there are, and its number is that of all, added ones too."""
+    description = json.loads(BPE.to_str())
+    if is_added:
+        vocabulary, [added, *_] = description["model"]["vocab"], description["added_tokens"]
+        vocabulary |= {f"<{number}>": number for number in range(len(vocabulary), largest)}
+        description["added_tokens"] = [{**added, "id": largest, "content": "<|last|>"}]
+    else:
+        description["model"]["vocab"]["~~"] = largest
+    backend = Tokenizer.from_str(json.dumps(description))
+    assert max(backend.get_vocab().values()) == largest
+    for engine in ("gigatoken", "tokenizers"):
+        encoder = Encoder(backend, engine)
+        assert encoder.engine == engine
+        assert encoder.dtype == dtype
 
 
 def test_unsupported_tokenizer_falls_back_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
@@ -249,14 +272,23 @@ def test_every_document_of_eli5_category(name: str) -> None:
     assert encoder.engine == "gigatoken"
 
 
-def test_few_texts_are_encoded_without_awkward() -> None:
-    """Its import takes longer than they do."""
+def test_awkward_is_imported_once_there_is_much_to_encode() -> None:
+    """Its import takes longer than 50,000 texts do one by one, or 64 MB on one processor."""
     file = Path(nextfill.__file__).parent / "bundled" / "base-causal" / "tokenizer.json"
     program = (
         "import sys; from tokenizers import Tokenizer\n"
         "from nextfill.data.store.encoder import Encoder\n"
         "encoder = Encoder(Tokenizer.from_file(sys.argv[1]))\n"
-        "print(encoder.engine, len(encoder.encode(['a', 'b'])[1]), 'awkward' in sys.modules)\n"
+        "long = ['a word ' * 100] * 1000\n"
+        "for texts in (['a', 'b'], long, ['a'] * 50_000, long):\n"
+        "    _, lengths = encoder.encode(texts)\n"
+        "    print(encoder.engine, len(lengths), 'awkward' in sys.modules)\n"
     )
     told = subprocess.check_output([sys.executable, "-c", program, str(file)], text=True)
-    assert told == "gigatoken 2 False\n"
+    assert told.split("\n") == [
+        "gigatoken 2 False",
+        "gigatoken 1000 False",
+        "gigatoken 50000 False",  # of few characters
+        "gigatoken 1000 True",
+        "",
+    ]

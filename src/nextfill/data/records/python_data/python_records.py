@@ -7,7 +7,6 @@ import decimal
 import io
 import json
 import sys
-import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from os import PathLike
@@ -28,7 +27,6 @@ _AS_TEXT = (
     datetime.time,
     datetime.timedelta,
     decimal.Decimal,
-    uuid.UUID,
     PurePath,
 )
 """Types without a counterpart in JSON, written as their text."""
@@ -209,7 +207,7 @@ def _is_json(value: object, default: Callable[[Any], Any]) -> bool:
 
 def plain(value: Any) -> Any:
     """Convert a value that JSON cannot hold, where there is one obvious way."""
-    if isinstance(value, _AS_TEXT):
+    if isinstance(value, _AS_TEXT) or type(value).__module__ == "uuid":
         return str(value)
     if isinstance(value, Mapping):
         return dict(value)
