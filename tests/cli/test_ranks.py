@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 import nextfill
 from nextfill.cli.main import main
 from nextfill.core.errors import ConfigError
 from nextfill.core.locks import SIZES
 from nextfill.runs.directory import RunDirectory
+from nextfill.training import evaluations
+from nextfill.training.distributed import rank_scoring
 from tests.processes import Forks
 
 TOLD = "says that 2 processes were started"
@@ -122,6 +126,64 @@ def test_two_ranks_take_the_steps_of_one(parallel, forks, meeting, tiny_model, t
     forks.finish("train", "--out", two, "--resume", "--json")  # in one process: it is whole
     again = ["train", "--out", two, "--resume", "--json", *shares]  # without a step to take
     assert json.loads(forks.finish(*again, environment=meeting, ranks=2))["steps"] == 3
+
+
+def ranks_in_forks(words, meeting, change):
+    """Run a command as two ranks, each a fork of this process that changes something first."""
+    pids = []
+    for rank in range(2):
+        pids.append(os.fork())
+        if not pids[-1]:
+            status = 1
+            try:
+                torch.set_num_threads(1)
+                os.environ.update(meeting, RANK=str(rank))
+                change(rank)
+                status = main([str(word) for word in words])
+            finally:
+                os._exit(status)
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_the_last_rank_makes_the_samples_meanwhile(
+    kind, meeting, tiny_model, tiny_masked, text_file, tmp_path
+):
+    model = tiny_masked if kind == "masked" else tiny_model
+    words = ["train", "--model", model, "--data", text_file, "--block-size", 32, "--batch-size", 4]
+    words += ["--micro-batch-size", 2, "--max-steps", 2, "--eval-every", 1, "--precision", "fp32"]
+    words += ["--quiet", "--json"]
+    assert main([str(word) for word in [*words, "--out", tmp_path / "one"]]) == 0
+
+    def change(rank):
+        if rank == 0:
+            evaluations.make_sample = None  # which it has no need of
+
+    assert ranks_in_forks([*words, "--out", tmp_path / "two"], meeting, change) == [0, 0]
+    one, two = (RunDirectory(tmp_path / name) for name in ("one", "two"))
+    assert len(one.read_events("sample")) == 3
+    assert two.read_events("sample") == one.read_events("sample")
+    for ours, theirs in zip(
+        two.read_events("evaluation"), one.read_events("evaluation"), strict=True
+    ):
+        assert ours["nats"] == pytest.approx(theirs["nats"], rel=1e-6)
+
+
+def test_what_no_model_can_sample_is_told_as_by_one_process(
+    meeting, tiny_model, text_file, tmp_path
+):
+    words = ["train", "--model", tiny_model, "--data", text_file, "--block-size", 32]
+    words += ["--batch-size", 4, "--micro-batch-size", 2, "--max-steps", 1, "--quiet", "--json"]
+
+    def change(rank):
+        def refuse(*_):
+            raise ValueError("no text")
+
+        evaluations.make_sample = rank_scoring.make_sample = refuse
+
+    assert ranks_in_forks([*words, "--out", tmp_path / "run"], meeting, change) == [0, 0]
+    events = RunDirectory(tmp_path / "run").read_events("no sample")
+    assert [(event["step"], event["why"]) for event in events] == [(0, "no text"), (1, "no text")]
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def _until_the_end(
         elif command.kind is Kind.OWN_WEIGHTS and own is not None:
             average.give_back(own)
         elif command.kind is Kind.SCORE:
-            which, by_teacher = command.about
-            take_part(whole, ranks, parts[which], "", lambda *_: None, by_teacher=by_teacher)
+            which, work = command.about
+            take_part(whole, ranks, parts[which], "", lambda *_: None, work=work)
         elif command.kind is Kind.SHARD:
             sharded = ShardedTraining(whole, optimizer)
             setup, optimizer, ahead = sharded.setup, sharded.optimizer, None
