@@ -29,7 +29,7 @@ from nextfill.models.libraries import REFUSALS
 from nextfill.runs.directory import RunDirectory, write_json
 from nextfill.runs.evaluated_sets import TEACHER
 from nextfill.runs.quantization_cost import cost_line
-from nextfill.training.checkpoint import save_best
+from nextfill.training.best_weights import save_best
 from nextfill.training.distributed.rank_scoring import SCORING, Work, score
 from nextfill.training.quantized_base import quantization_event
 from nextfill.training.samples import Sample, make_sample
