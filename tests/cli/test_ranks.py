@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import nextfill
 from nextfill.cli.main import main
@@ -16,7 +20,7 @@ from nextfill.core.errors import ConfigError
 from nextfill.core.locks import SIZES
 from nextfill.runs.directory import RunDirectory
 from nextfill.training import evaluations
-from nextfill.training.distributed import rank_scoring
+from nextfill.training.distributed import rank_scoring, share_writer
 from tests.processes import Forks
 
 TOLD = "says that 2 processes were started"
@@ -145,7 +149,76 @@ def ranks_in_forks(words, meeting, change):
     return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
 
 
-@pytest.mark.parametrize("kind", ["causal", "masked"])
+IN_SHARES = ["--block-size", 32, "--batch-size", 4, "--micro-batch-size", 2, "--precision", "fp32"]
+PARALLEL = ["--parallel", "fsdp"]
+IN_SHARES += [*PARALLEL, "--quiet", "--json"]
+
+
+def test_a_run_in_shares_goes_on_from_the_newest_whole_checkpoint(
+    forks, meeting, tiny_model, text_file, tmp_path
+):
+    words = ["train", "--model", tiny_model, "--data", text_file, *IN_SHARES]
+    words += ["--max-steps", 20, "--eval-every", 20, "--save-every", 1, "--keep-checkpoints", 3]
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    assert main([str(word) for word in [*words, "--out", whole] if word not in PARALLEL]) == 0
+    first = forks.start(*words, "--out", run, environment=meeting, ranks=2)
+
+    def is_saving():
+        return len([*run.glob("checkpoints/step-*")]) == 3 and [*run.glob("checkpoints/.*.tmp")]
+
+    assert forks.signal_when(first, is_saving, signal.SIGKILL) == -signal.SIGKILL
+    newest = max(run.glob("checkpoints/step-*"))
+    share = newest / "share-00002-of-00002.safetensors"
+    data = bytearray(share.read_bytes())
+    data[-1] ^= 1
+    share.write_bytes(data)
+    forks.finish("train", "--out", run, "--resume", *IN_SHARES[-4:], environment=meeting, ranks=2)
+    told = forks.errors.read_text()
+    assert f"{newest} is damaged (share-00002-of-00002.safetensors holds other bytes" in told
+    assert not [*run.rglob(".*.tmp")]
+    one, two = (load_file(path / "model/model.safetensors") for path in (whole, run))
+    assert all(torch.allclose(one[name], two[name], rtol=0, atol=1e-6) for name in one)
+    for ours, theirs in zip(
+        RunDirectory(run).read_events("step"), RunDirectory(whole).read_events("step"), strict=True
+    ):
+        assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-6)
+
+
+def test_ranks_without_a_common_folder_leave_the_checkpoint_to_the_first(
+    meeting, tiny_model, text_file, tmp_path
+):
+    words = ["train", "--model", tiny_model, "--data", text_file, *IN_SHARES, "--max-steps", 1]
+
+    def change(rank):
+        if rank:  # another machine, which has no such folder
+            share_writer.Path = lambda path: Path(f"/absent{path}")
+
+    run = tmp_path / "run"
+    assert ranks_in_forks([*words, "--out", run], meeting, change) == [0, 0]
+    assert (run / "checkpoints/step-00000001/optimizer.safetensors").is_file()
+
+
+@pytest.mark.trial
+def test_a_rank_that_cannot_write_its_share_ends_all(
+    meeting, tiny_model, text_file, tmp_path, capfd
+):
+    words = ["train", "--model", tiny_model, "--data", text_file, *IN_SHARES]
+    words += ["--max-steps", 3, "--save-every", 1, "--eval-every", 3]
+    run = tmp_path / "run"
+
+    def change(rank):
+        if rank:  # its disk is full
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    assert ranks_in_forks([*words, "--out", run], meeting, change) == [2, 2]
+    told = capfd.readouterr().err
+    assert "rank 1 of 2: " in told
+    assert "share-00002-of-00002.safetensors cannot be written" in told
+    assert told.count("nextfill: ") == 1
+    assert not [*run.glob("checkpoints/step-*")]
+
+
+@pytest.mark.parametrize("kind", [pytest.param("causal", marks=pytest.mark.trial), "masked"])
 def test_the_last_rank_makes_the_samples_meanwhile(
     kind, meeting, tiny_model, tiny_masked, text_file, tmp_path
 ):
@@ -169,6 +242,7 @@ def test_the_last_rank_makes_the_samples_meanwhile(
         assert ours["nats"] == pytest.approx(theirs["nats"], rel=1e-6)
 
 
+@pytest.mark.trial
 def test_what_no_model_can_sample_is_told_as_by_one_process(
     meeting, tiny_model, text_file, tmp_path
 ):
