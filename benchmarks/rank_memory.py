@@ -7,10 +7,8 @@ gathers a layer. Each process has one thread; memory is resident memory: the lar
 taken, after the third and before anything is saved, and the largest of all, with the evaluation
 before the first step, a checkpoint and an evaluation after the last.
 
-    python benchmarks/rank_memory.py -- --model scratch:gpt2 --data notes.txt --batch-size 4 \
-        --tokenizer src/nextfill/bundled/base-causal --set model.config.n_layer=16 \
-        --set model.config.n_embd=512 --set model.config.n_head=8 --block-size 32 \
-        --micro-batch-size 1
+    python benchmarks/rank_memory.py --layers 16 --width 512 -- --data notes.txt --block-size 32 \
+        --tokenizer src/nextfill/bundled/base-causal --batch-size 4 --micro-batch-size 1
 """
 
 from __future__ import annotations
@@ -28,8 +26,6 @@ from pathlib import Path
 from rank_steps import ranks_of
 
 STATE_BYTES = 16
-TINY = ["--set", "model.config.n_layer=2", "--set", "model.config.n_embd=8"]
-TINY += ["--set", "model.config.n_head=1"]
 _FIRST = 3
 """Steps after which memory has grown to what a step takes."""
 
@@ -57,6 +53,13 @@ def resident(pid: int) -> tuple[int, int] | None:
         return None
     found = {line.split()[0]: int(line.split()[1]) // 1000 for line in lines if "kB" in line}
     return (found["VmRSS:"], found["VmHWM:"]) if "VmRSS:" in found else None
+
+
+def of_shape(layers: int, width: int) -> list[str]:
+    """Return the words of a GPT-2 of a shape, with heads of 64 numbers."""
+    shape = {"n_layer": layers, "n_embd": width, "n_head": max(1, width // 64)}
+    named = [("--set", f"model.config.{name}={value}") for name, value in shape.items()]
+    return ["--model", "scratch:gpt2", *(word for pair in named for word in pair)]
 
 
 def measured(words: list[str], count: int, parallel: str, steps: int) -> Memory:
@@ -92,15 +95,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--layers", type=int, default=16)
+    parser.add_argument("--width", type=int, default=512)
     parser.add_argument("words", nargs="+", help="words of nextfill train, after --")
     asked = parser.parse_args()
-    libraries = max(measured([*asked.words, *TINY], 1, "", asked.steps).steps)
+    tiny, words = ([*asked.words, *of_shape(*one)] for one in ((2, 8), (asked.layers, asked.width)))
+    libraries = max(measured(tiny, 1, "", asked.steps).steps)
     print(f"libraries: {libraries} MB")
     print("| ranks | | state by arithmetic | steps, without libraries | steps | peak |")
     print("|---|---|---|---|---|---|")
     for count in asked.ranks:
         for parallel in ["ddp", "fsdp"] if count > 1 else ["one process"]:
-            found = measured(asked.words, count, parallel, asked.steps)
+            found = measured(words, count, parallel, asked.steps)
             state = STATE_BYTES * found.trained // 10**6 // (count if parallel == "fsdp" else 1)
             most = max(found.steps)
             row = (count, parallel, state, most - libraries, most, max(found.peak))

@@ -45,7 +45,7 @@ def files_of_shares(names: Iterable[str]) -> set[str]:
 
     Example:
         >>> sorted(files_of_shares(["cursor.json", "share-00002-of-00002.safetensors"]))
-        ['shares.json', 'share-00001-of-00002.safetensors', 'share-00002-of-00002.safetensors']
+        ['share-00001-of-00002.safetensors', 'share-00002-of-00002.safetensors', 'shares.json']
     """
     worlds = {int(found[1]) for name in names if (found := _SHARE.fullmatch(name))}
     shares = {share_name(rank, world) for world in worlds for rank in range(world)}
