@@ -193,12 +193,12 @@ def ranks_of(launcher: int) -> list[int]:
     return [found[rank] for rank in sorted(found)]
 
 
-def wait_for(there, process: subprocess.Popen[str]) -> None:
+def wait_for(there, process: subprocess.Popen[str], look_s: float = 0.01) -> None:
     deadline = time.monotonic() + MOST_S
     while not there():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
-        time.sleep(0.01)
+        time.sleep(look_s)
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
@@ -225,6 +225,34 @@ def test_a_killed_rank_is_started_again(seed, parallel, tiny_model, text_file, t
     _, errors = process.communicate(timeout=MOST_S)
     assert process.returncode == 0, errors
     assert apart(out, tmp_path / "whole") < 1e-6
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_rank_killed_in_the_middle_of_a_save_is_started_again(
+    seed, tiny_model, text_file, tmp_path
+):
+    chance = random.Random(seed)
+    words = ["--model", tiny_model, "--data", text_file, *COMMON, "--save-every", 1]
+    words += ["--max-steps", 30, "--eval-every", 30, "--parallel", "fsdp"]
+    trained(*words, "--out", tmp_path / "whole", "--nproc", 2)
+    out = tmp_path / "killed"
+    process = subprocess.Popen(
+        torchrun(2, 3, *words, "--out", out),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    step = chance.randint(1, 24)
+    wait_for((out / f"checkpoints/step-{step:08d}").exists, process)
+    # Of a share itself, half written, in three of the cases.
+    hidden = "checkpoints/.step-*.tmp" + ("/.share-*" if seed % 2 else "")
+    wait_for(lambda: [*out.glob(hidden)], process, look_s=0)
+    os.kill(ranks_of(process.pid)[chance.randrange(2)], signal.SIGKILL)
+    _, errors = process.communicate(timeout=MOST_S)
+    assert process.returncode == 0, errors
+    assert apart(out, tmp_path / "whole") == 0
+    assert not [*out.rglob(".*.tmp")]
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nextfill.runs.results import TrainResult
     from nextfill.training.distributed.process_group import Meeting
     from nextfill.training.distributed.ranks import ManyRanks
-    from nextfill.training.loop import Engine
+    from nextfill.training.engine import Engine
 
 LAUNCHERS = "launchers.json"
 """The file of a run that is under way, with the names of the processes that started its ranks."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nextfill.core.progress import Observer
     from nextfill.runs.results import TrainResult
     from nextfill.tracking.tracker_observer import TrackerObserver
-    from nextfill.training.loop import Engine
+    from nextfill.training.engine import Engine
 
 
 @keyword_settings(TrainConfig)

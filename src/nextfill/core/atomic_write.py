@@ -69,6 +69,13 @@ def write_folder(path: Path, *, owned: bool) -> Iterator[Path]:
         _remove(beside)
 
 
+def make_beside(path: Path) -> Path:
+    """Make a hidden folder beside a place, of this call alone, for `replace_folder` later."""
+    beside = _beside(path, owned=False)
+    beside.mkdir(parents=True)
+    return beside
+
+
 def replace_folder(beside: Path, path: Path) -> None:
     """Replace a folder by another, so that at every instant one of them is found."""
     aside = _aside(path)

@@ -25,10 +25,9 @@ from nextfill.keras_engine.language_model import LanguageModel, config_problem, 
 from nextfill.keras_engine.transformers_models import as_keras
 from nextfill.keras_engine.weight_conversion import save_weights
 from nextfill.objectives.batch import Batch
+from nextfill.training.engine import Engine, FinishStep, StepState
 from nextfill.training.gradients import divisor_of, dropout_seed
 from nextfill.training.loop import (
-    Engine,
-    FinishStep,
     batch_of,
     check_finite,
     learning_rate_of,
@@ -230,8 +229,13 @@ class _EachStep(keras.callbacks.Callback):
         }
         self._step += 1
         timing = {"tokens": num_tokens, "elapsed_s": time.perf_counter() - self._started}
-        if not self._finish_step(lambda: (event, timing), self.update):
+        if not self._finish_step(lambda: (event, timing), self.state):
             self.model.stop_training = True
+
+    @property
+    def state(self) -> StepState:
+        """What brings the run's model and optimizer up to date."""
+        return StepState(bring_weights=self.update, bring_all=self.update)
 
     def update(self) -> None:
         """Give the run's model and optimizer the weights and the moments."""

@@ -165,7 +165,7 @@ class RunDirectory:
         """Remove the unfinished files that a stopped run left."""
         for pattern in _TEMPORARIES:
             for path in [*self.path.rglob(pattern)]:
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+                _remove(path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -192,6 +192,13 @@ class RunDirectory:
             except BlockingIOError:
                 return True
         return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():  # in which other ranks of a run that was stopped may write still
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _opened_lock(path: Path) -> Any:

@@ -14,11 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from nextfill.core.atomic_write import recover_folder, remove_folder, write_file, write_folder
+from nextfill.core.atomic_write import (
+    make_beside,
+    recover_folder,
+    remove_folder,
+    replace_folder,
+    sync,
+    write_folder,
+)
 from nextfill.core.checksums import (
     RECORD,
     RUN_RECORD,
@@ -33,9 +39,9 @@ from nextfill.core.checksums import (
     write_record,
 )
 from nextfill.core.errors import RunError
-from nextfill.models.loaded_model import tensor_checksum
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.stages import stage_start
+from nextfill.training.checkpoint_shares import INDEX, files_of_shares, read_shares, take_marks
 from nextfill.training.weight_average import WeightAverage
 
 BEST = "best.safetensors"
@@ -66,20 +72,48 @@ def save_checkpoint(
     average: WeightAverage | None = None,
 ) -> Path:
     """Write a checkpoint with the run's settings and record."""
-    final = run.checkpoints / f"step-{cursor.step:08d}"
+    final = _place(run, cursor)
     with write_folder(final, owned=True) as beside:
         save_file(model_state(model), beside / WEIGHTS)
         save_file(optimizer_state(model, optimizer), beside / OPTIMIZER)
         if average is not None and (state := average.state()):
             save_file(state, beside / AVERAGE)
-        (beside / CURSOR).write_text(json.dumps(asdict(cursor)), encoding="utf-8")
-        earlier = [(path, f"{STAGE}{path.name}") for path in stage_files(run.path)]
-        own = [(run.config, run.config.name), (run.path / RECORD, RUN_RECORD)]
-        for path, name in (*own, *earlier):
-            if path.is_file():
-                shutil.copyfile(path, beside / name)
+        _write_about(run, beside, cursor)
         write_record(beside, Record(files=folder_checksums(beside)))
     return final
+
+
+def begin_shares(run: RunDirectory, cursor: Cursor) -> Path:
+    """Make a hidden folder for the shares of a checkpoint, with the run's settings and record."""
+    folder = make_beside(_place(run, cursor))
+    _write_about(run, folder, cursor)
+    return folder
+
+
+def publish_shares(run: RunDirectory, folder: Path, cursor: Cursor, world: int) -> None:
+    """Make a checkpoint of a folder in which the ranks have written all shares."""
+    shares = take_marks(folder, world)
+    others = [path.name for path in folder.iterdir() if path.name not in shares]
+    for name in others:
+        sync(folder / name)
+    files = {name: file_checksum(folder / name) for name in others}
+    write_record(folder, Record(files={**files, **shares}))
+    recover_folder(_place(run, cursor))
+    replace_folder(folder, _place(run, cursor))
+
+
+def _place(run: RunDirectory, cursor: Cursor) -> Path:
+    return run.checkpoints / f"step-{cursor.step:08d}"
+
+
+def _write_about(run: RunDirectory, folder: Path, cursor: Cursor) -> None:
+    """Write the place of a run, and copies of its settings and record."""
+    (folder / CURSOR).write_text(json.dumps(asdict(cursor)), encoding="utf-8")
+    earlier = [(path, f"{STAGE}{path.name}") for path in stage_files(run.path)]
+    own = [(run.config, run.config.name), (run.path / RECORD, RUN_RECORD)]
+    for path, name in (*own, *earlier):
+        if path.is_file():
+            shutil.copyfile(path, folder / name)
 
 
 def remove_older(folder: Path, count: int, branching: int | None = None) -> None:
@@ -134,8 +168,11 @@ def load_checkpoint(
             f"No checkpoint of {run.path} is whole ({problems}). Delete {run.checkpoints} to take "
             "the run's steps again from the first, with the same result."
         )
-    weights, state = load_file(folder / WEIGHTS), load_file(folder / OPTIMIZER)
-    _fill(model, weights, folder)
+    if (folder / INDEX).is_file():
+        weights, state = read_shares(folder)
+    else:
+        weights, state = load_file(folder / WEIGHTS), load_file(folder / OPTIMIZER)
+    fill_model(model, weights, folder)
     load_optimizer_state(model, optimizer, state)
     if average is not None and (folder / AVERAGE).is_file():
         average.load(load_file(folder / AVERAGE))
@@ -156,7 +193,8 @@ def checkpoint_problem(run: RunDirectory, folder: Path) -> str | None:
         record = read_record(folder)
         if record is None:
             return f"it has no {RECORD}"
-        if not {WEIGHTS, OPTIMIZER, CURSOR} <= record.files.keys():
+        needed = files_of_shares(record.files) or {WEIGHTS, OPTIMIZER}
+        if not {CURSOR, *needed} <= record.files.keys():
             return "its files are not all on record"
         problems = record_problems(folder, record)
         return problems[0] if problems else _disagreement(run, folder, record)
@@ -185,57 +223,6 @@ def _read_cursor(folder: Path) -> Cursor:
 
 def _step_of(folder: Path) -> int:
     return int(folder.name.removeprefix("step-"))
-
-
-def save_best(folder: Path, model: nn.Module, step: int) -> None:
-    """Write the weights of the best step so far, in place of those of an earlier one."""
-    folder.mkdir(exist_ok=True)
-    state = model_state(model)
-    about = json.dumps({"step": step, "checksum": tensor_checksum(state)})
-    with write_file(folder / BEST, owned=True) as beside:
-        # Under one name, for safetensors writes several in an order of chance.
-        save_file(state, beside, metadata={BEST: about})
-
-
-def load_best(folder: Path, model: nn.Module, step: int) -> None:
-    """Load the weights of the best step into a model; refuse damaged or other ones."""
-    saved_step, weights = _read_best(folder)
-    if saved_step != step:
-        raise RunError(
-            f"{folder / BEST} holds the weights of step {saved_step}, and step {step} had the best "
-            f"validation: delete the checkpoints after step {step} to go on from there."
-        )
-    _fill(model, weights, folder / BEST)
-
-
-def saved_best_step(folder: Path) -> int | None:
-    """Return the step of the best weights, None where there are none undamaged."""
-    try:
-        return _read_best(folder)[0]
-    except RunError:
-        return None
-
-
-def best_problem(folder: Path) -> str | None:
-    """Describe the damage to the weights of the best step, None if they are whole."""
-    try:
-        _read_best(folder)
-    except RunError as error:
-        return str(error)
-    return None
-
-
-def _read_best(folder: Path) -> tuple[int, dict[str, Tensor]]:
-    path = folder / BEST
-    try:
-        with safe_open(path, framework="pt") as opened:
-            about = json.loads((opened.metadata() or {})[BEST])
-        weights = load_file(path)
-        if about["checksum"] != tensor_checksum(weights):
-            raise ValueError("their checksum is another")  # noqa: TRY301 - reported like the others
-        return int(about["step"]), weights
-    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
-        raise RunError(f"The weights of the best step, {path}, are damaged: {error}.") from error
 
 
 def newest_step(folder: Path) -> int:
@@ -287,7 +274,8 @@ def optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[
     }
 
 
-def _fill(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+def fill_model(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    """Give a model the weights of a file; refuse those of another model."""
     current = model_state(model)
     if weights.keys() != current.keys():
         raise RunError(f"The checkpoint {path} is of another model than this run's config.toml.")

@@ -25,15 +25,14 @@ from nextfill.evaluation.scores import (
     write_tokens,
 )
 from nextfill.evaluation.token_view import choose_documents, read_texts
-from nextfill.models.distillation import Teacher
 from nextfill.models.libraries import REFUSALS
 from nextfill.runs.directory import RunDirectory, write_json
 from nextfill.runs.evaluated_sets import TEACHER
 from nextfill.runs.quantization_cost import cost_line
-from nextfill.training.checkpoint import save_best
-from nextfill.training.distributed.rank_scoring import score
+from nextfill.training.best_weights import save_best
+from nextfill.training.distributed.rank_scoring import SCORING, Work, score
 from nextfill.training.quantized_base import quantization_event
-from nextfill.training.samples import make_sample
+from nextfill.training.samples import Sample, make_sample
 from nextfill.training.setup import Setup
 
 logger = logging.getLogger("nextfill")
@@ -58,8 +57,11 @@ def evaluate_step(setup: Setup, run: RunDirectory, observer: Observer, step: int
         run.append_event(setup.new_tokens.event(setup.prepared.held_out))
     if step == 0 and setup.loaded.quantization is not None:
         run.append_event(quantization_event(setup.loaded.quantization, setup.whole))
+    sample: Sample | None = None
     for name, part in _evaluated_parts(setup).items():
-        scored = _score(setup, observer.on_stage, part, name)
+        work = Work(samples=name == HELD_OUT)
+        scored, made = _score(setup, observer.on_stage, part, name, work)
+        sample = made or sample
         scores = scored.scores
         by = setup.config.evaluation.by if name == HELD_OUT else None
         evaluation = summarize_part(scores, part.store, by=by, objective=setup.loaded.objective)
@@ -70,7 +72,7 @@ def evaluate_step(setup: Setup, run: RunDirectory, observer: Observer, step: int
         observer.on_evaluation(step, evaluation, name)
         if step == 0 and name == HELD_OUT and setup.whole is not None:
             observer.on_note(cost_line(setup.whole["perplexity"], evaluation.perplexity))
-    _show_sample(setup, run, observer, step)
+    _show_sample(setup, run, observer, step, sample)
     validation = setup.prepared.validation
     return validation is not None and _validate(setup, run, observer, step, validation)
 
@@ -81,7 +83,8 @@ def _evaluate_teacher(setup: Setup, run: RunDirectory, observer: Observer) -> No
     if teacher is None:
         return
     part = setup.prepared.held_out
-    scores = _score(setup, observer.on_stage, part, HELD_OUT, teacher).scores
+    scored, _ = _score(setup, observer.on_stage, part, HELD_OUT, Work(by_teacher=True))
+    scores = scored.scores
     evaluation = summarize_part(scores, part.store, by=None, objective=setup.loaded.objective)
     figures = {k: v for k, v in evaluation.to_json().items() if k not in CONTEXT}
     run.append_event({"event": TEACHER, "step": 0, **figures})
@@ -125,17 +128,23 @@ def repair_evaluation(setup: Setup, run: RunDirectory, step: int) -> None:
     if not damaged:
         return
     for name, part in _evaluated_parts(setup).items():
-        _write(run, step, name, _score(setup, lambda *_: None, part, name, alone=True))
+        scored, _ = _score(setup, lambda *_: None, part, name, alone=True)
+        _write(run, step, name, scored)
     done = "are not what they were" if problems() else "are made again"
     logger.warning(
         "files of the evaluation at step %d were damaged and %s: %s", step, done, "; ".join(damaged)
     )
 
 
-def _show_sample(setup: Setup, run: RunDirectory, observer: Observer, step: int) -> None:
-    """Make a sample; a model that cannot is reported once, and ends no run."""
+def _show_sample(
+    setup: Setup, run: RunDirectory, observer: Observer, step: int, sample: Sample | None
+) -> None:
+    """Show a sample, and make it if there is none yet.
+
+    A model that cannot is reported once, and ends no run.
+    """
     try:
-        prompt, text = make_sample(setup.loaded, setup.config, setup.prepared.held_out)
+        prompt, text = sample or make_sample(setup.loaded, setup.config, setup.prepared.held_out)
     except (NextfillError, *REFUSALS) as error:
         if not run.read_events("no sample"):
             observer.on_note(f"There is no sample, and the run goes on: {error}")
@@ -146,8 +155,8 @@ def _show_sample(setup: Setup, run: RunDirectory, observer: Observer, step: int)
 
 
 def _validate(setup: Setup, run: RunDirectory, observer: Observer, step: int, part: Part) -> bool:
-    scores = _score(setup, observer.on_stage, part, "validation").scores
-    evaluation = summarize(scores, setup.loaded.objective)
+    scored, _ = _score(setup, observer.on_stage, part, "validation")
+    evaluation = summarize(scored.scores, setup.loaded.objective)
     figures = {key: getattr(evaluation, key) for key in ("nats", "targets", "perplexity")}
     run.append_event({"event": "validation", "step": step, **figures})
     observer.on_evaluation(step, evaluation, "validation")
@@ -170,14 +179,12 @@ def _score(
     on_stage: Progress,
     part: Part,
     name: str,
-    teacher: Teacher | None = None,
+    work: Work = SCORING,
     *,
     alone: bool = False,
-) -> ScoredGroup:
-    """Score a part with the run's model, or with its teacher, by all ranks that train."""
-    by_teacher = teacher is not None
-    label = f"evaluating {name}"
-    return score(setup, part, label, on_stage, by_teacher=by_teacher, alone=alone)
+) -> tuple[ScoredGroup, Sample | None]:
+    """Score a part, and make a sample meanwhile, by all ranks that train."""
+    return score(setup, part, f"evaluating {name}", on_stage, work, alone=alone)
 
 
 def write_token_changes(setup: Setup, run: RunDirectory, kept: int) -> None:

@@ -23,12 +23,8 @@ from nextfill.core.progress import Observer
 from nextfill.core.shell_command import shell_command
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.stages import begin_stage, stage_start
-from nextfill.training.checkpoint import (
-    newest_step,
-    remove_after,
-    saved_best_step,
-    whole_checkpoints,
-)
+from nextfill.training.best_weights import saved_best_step
+from nextfill.training.checkpoint import newest_step, remove_after, whole_checkpoints
 from nextfill.training.schedule import last_stage, stage_progress, stage_rate, stage_warmup
 from nextfill.training.setup import Setup
 from nextfill.training.step_log import StepLog

@@ -29,16 +29,18 @@ from nextfill.models.loaded_model import LoadedModel
 from nextfill.runs.directory import RunDirectory, check_free, new_run_directory, write_text
 from nextfill.runs.reader import train_result
 from nextfill.runs.results import TrainResult
-from nextfill.training.checkpoint import best_problem, load_best, newest_step
+from nextfill.training.best_weights import best_problem, load_best
+from nextfill.training.checkpoint import newest_step
 from nextfill.training.distributed.parallel_choice import choose_shares
 from nextfill.training.distributed.rank_agreement import check_agreement
 from nextfill.training.distributed.rank_follower import follow
 from nextfill.training.distributed.ranks import ALONE, Command, Kind, ManyRanks, Ranks
+from nextfill.training.engine import Engine
 from nextfill.training.evaluations import best_step, repair_evaluation, write_token_changes
 from nextfill.training.extension import extend
 from nextfill.training.infilling_record import infilling_note
 from nextfill.training.input_directions import begin_from_inputs
-from nextfill.training.loop import TORCH, Engine, run_steps, sent_batch, take_step
+from nextfill.training.loop import TORCH, run_steps, sent_batch, take_step
 from nextfill.training.prose_model import prose_advice
 from nextfill.training.resume import (
     check_resumed,

@@ -10,14 +10,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from nextfill.core.amounts import amount
 from nextfill.core.checksums import NO_BYTES
@@ -35,6 +33,7 @@ from nextfill.training.checkpoint import (
 )
 from nextfill.training.distributed.rank_follower import average_in_use, share_state
 from nextfill.training.distributed.step_sum import sum_step
+from nextfill.training.engine import Engine, FinishStep, StepState
 from nextfill.training.evaluations import evaluate_step
 from nextfill.training.extension import record_stage
 from nextfill.training.gradients import SentPart, accumulate_gradients, sent_parts
@@ -56,35 +55,12 @@ logger = logging.getLogger("nextfill")
 
 EndReason = Literal["all steps taken", "early stopping"]
 
-FinishStep = Callable[[ReadStep, Callable[[], None]], bool]
-"""The end of a step: reads and writes its event and timing, saves and evaluates where that is due,
-and returns whether there is another step. Before anything is saved the last argument is called,
-which brings the run's model and optimizer up to date."""
-
-TakeSteps = Callable[
-    [Setup, torch.optim.Optimizer, range, Callable[[int], NDArray[np.int64]], FinishStep], None
-]
-"""Takes steps of a run, over blocks that it gets the numbers of, and calls the end of each."""
-
 
 class SentBatch(NamedTuple):
     """The batch of a step, and its micro-batches on the device."""
 
     batch: Batch
     parts: Sequence[SentPart]
-
-
-@dataclass(frozen=True)
-class Engine:
-    """What takes the steps of a run.
-
-    Args:
-        take_steps: Takes them, from some step on.
-        check: Refuses a model that it cannot train.
-    """
-
-    take_steps: TakeSteps
-    check: Callable[[nn.Module], None] = lambda model: None
 
 
 def run_steps(
@@ -108,16 +84,15 @@ def run_steps(
     cursor = go_to_checkpoint(setup, run, optimizer, average, latest)
     step, blocks = cursor.step, cursor.blocks
     log = StepLog(run, observer)
-    num_steps, bring_up_to_date = setup.num_steps, _is_up_to_date
+    num_steps, state = setup.num_steps, StepState()
     eval_every, save_every = (
         every or feed.interval for every in (training.eval_every, training.save_every)
     )
 
     def save() -> None:
         log.write()
-        bring_up_to_date()
         place = Cursor(step=step, blocks=blocks, events=run.record_logs()[run.events.name])
-        save_checkpoint(run, model, optimizer, place, average)
+        save_state(setup, run, state, place, (optimizer, average))
 
     ends = {stage.end for stage in setup.stages if stage.end == stage.num_steps}
     branching = {branching_checkpoint(stage) for stage in setup.stages}
@@ -143,9 +118,10 @@ def run_steps(
                 run.append_event(event)
             return feed.numbers(step)
 
-        def finish_step(read: ReadStep, update: Callable[[], None]) -> bool:
-            nonlocal step, blocks, enough, bring_up_to_date
-            bring_up_to_date = update  # for what saves later, as an error of the source does
+        def finish_step(read: ReadStep, now: StepState) -> bool:
+            nonlocal step, blocks, enough, state
+            state = now  # for what saves later, as an error of the source does
+            state.check()
             blocks, step = blocks + len(feed.numbers(step)), step + 1
             average.update(step)
             is_due = evaluation_is_due() or step % save_every == 0 or step in branching
@@ -153,11 +129,11 @@ def run_steps(
             is_stopped = stop.requested  # or at the next step, if it is from now on
             if is_due or is_stopped:
                 save()
-                last = branching_checkpoint(stage_at(setup.stages, step - 1))
-                remove_older(run.checkpoints, training.keep_checkpoints, last)
             if is_stopped:
+                state.finish()
                 raise Interrupted(step, str(run.path))
             if evaluation_is_due():  # after it is saved, so that no one waits for it to stop
+                state.bring_weights()
                 with stop.at_once():
                     enough = evaluate()
             record_stage(setup, run, step, log)
@@ -167,10 +143,6 @@ def run_steps(
             engine.take_steps(setup, optimizer, range(step, num_steps), numbers_of, finish_step)
     average.apply()
     return step, "early stopping" if step < num_steps else "all steps taken"
-
-
-def _is_up_to_date() -> None:
-    """Do nothing, as before the first step of an engine."""
 
 
 def take_steps(
@@ -189,11 +161,31 @@ def take_steps(
         read = take_step(setup, optimizer, step, numbers_of(step), ahead)
         is_made = reads_late(setup.loaded.device) and step + 1 in steps and feed.covers(step + 1)
         ahead = sent_batch(setup, step + 1, feed.numbers(step + 1)) if is_made else None
-        if not finish_step(read, lambda: None):
+        if not finish_step(read, StepState()):
             break
 
 
 TORCH = Engine(take_steps)
+
+
+def save_state(
+    setup: Setup,
+    run: RunDirectory,
+    state: StepState,
+    place: Cursor,
+    of_model: tuple[torch.optim.Optimizer, WeightAverage],
+) -> None:
+    """Save a checkpoint, by the engine where it does so itself; then remove those before it."""
+    last = branching_checkpoint(stage_at(setup.stages, max(0, place.step - 1)))
+    count = setup.config.training.keep_checkpoints
+    keep = partial(remove_older, run.checkpoints, count, last)
+    if state.save is not None:
+        state.save(run, place, keep)
+        return
+    state.bring_all()
+    optimizer, average = of_model
+    save_checkpoint(run, setup.module.model, optimizer, place, average)
+    keep()
 
 
 def go_to_checkpoint(

@@ -40,6 +40,10 @@ _SENTENCE = re.compile(r"(?:(?<=[.!?]\s)|^)[^\W\d_][^.!?\n]{20,160}[.!?](?=\s|$)
 _WORD = re.compile(r"(?<= )[A-Za-z]{3,}(?=[ ,.;:!?])")
 
 
+Sample = tuple[str, str]
+"""A prompt and its continuation, or sentences with blanks and the same filled in."""
+
+
 def check_sample(loaded: LoadedModel, prompt: str | None) -> None:
     """Refuse a prompt too long for the model or without a blank to fill; None is no prompt."""
     if prompt is None:
@@ -50,7 +54,7 @@ def check_sample(loaded: LoadedModel, prompt: str | None) -> None:
         prompt_ids(loaded, prompt, max_new_tokens=1)
 
 
-def make_sample(loaded: LoadedModel, config: TrainConfig, held_out: Part) -> tuple[str, str]:
+def make_sample(loaded: LoadedModel, config: TrainConfig, held_out: Part) -> Sample:
     """Return a prompt and its continuation, or sentences with blanks and the same filled in."""
     prompt = config.training.sample_prompt
     if loaded.objective == "masked":

@@ -4,15 +4,13 @@ from torch import nn
 
 from nextfill.core.errors import RunError
 from nextfill.runs.directory import RunDirectory
+from nextfill.training.best_weights import best_problem, load_best, save_best
 from nextfill.training.checkpoint import (
     Cursor,
-    best_problem,
     checkpoint_problem,
-    load_best,
     load_checkpoint,
     newest_step,
     remove_older,
-    save_best,
     save_checkpoint,
 )
 

@@ -8,7 +8,7 @@ import pytest
 
 from nextfill.training.distributed import sharded_engine
 from nextfill.training.distributed.parallel_choice import MOST_OF_MEMORY, shares_of
-from nextfill.training.loop import Engine
+from nextfill.training.engine import Engine
 
 GB = 10**9
 

@@ -42,6 +42,18 @@ def test_each_document_is_scored_by_one_rank_in_order(number, world):
         assert max(tokens) - min(tokens) < 110
 
 
+@pytest.mark.parametrize("world", [2, 3, 4])
+@pytest.mark.parametrize("of_last", [300, 600, 100_000])
+def test_the_last_rank_scores_less_where_it_makes_a_sample(of_last, world):
+    store = Store(np.full(40, 49))  # and one between two
+    part = Part(store, np.arange(40, dtype=np.int64))
+    shares = [share_of(part, rank, world, of_last).documents for rank in range(world)]
+    assert np.concatenate(shares).tolist() == part.documents.tolist()
+    *others, last = [50 * len(one) for one in shares]
+    assert others[0] == pytest.approx(min((2000 + of_last) / world, 2000), abs=100)
+    assert last == pytest.approx(max(0, (2000 + of_last) / world - of_last), abs=100)
+
+
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 8])
 @pytest.mark.parametrize("world", [2, 3, 4])
 def test_each_micro_batch_counts_once_and_shares_take_as_many_passes(count, world):

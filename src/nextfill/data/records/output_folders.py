@@ -134,7 +134,7 @@ def _kind(folder: str, names: set[str], read: Read) -> str:
     has_weights = any(_WEIGHTS.fullmatch(name) for name in names)
     if has_weights and names & {"config.json", "adapter_config.json"}:
         return MODEL
-    if has_weights and "cursor.json" in names:
+    if "cursor.json" in names and (has_weights or "shares.json" in names):
         return CHECKPOINT
     if "tokenizer_config.json" in names and any(_VOCABULARY.fullmatch(name) for name in names):
         return TOKENIZER

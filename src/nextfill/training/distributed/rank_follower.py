@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from nextfill.training.checkpoint import load_optimizer_state, model_state, opti
 from nextfill.training.distributed.rank_scoring import scored_parts, take_part
 from nextfill.training.distributed.ranks import Command, Kind, ManyRanks, Ranks, check_batch
 from nextfill.training.distributed.sharded_steps import ShardedTraining
+from nextfill.training.distributed.share_writer import ShareWriter, see_same_folder
 from nextfill.training.optimizer import make_optimizer
 from nextfill.training.setup import Setup
 from nextfill.training.step_figures import ReadStep
@@ -29,31 +30,34 @@ TakeStep = Callable[[Setup, torch.optim.Optimizer, int, NDArray[np.int64], Any],
 
 def follow(setup: Setup, ranks: ManyRanks, make_batch: MakeBatch, take_step: TakeStep) -> Any:
     """Take part in whatever the first rank does, and return what it says at the end."""
-    with deaf():  # the first rank needs this one for the end of its step
+    with deaf(), ExitStack() as writers:  # the first rank needs this one for the end of its step
         config = ranks.share(None)
         setup = replace(setup, config=config)
         optimizer = make_optimizer(setup.module.model, config.training)
         average = WeightAverage(setup.module.model, config.training.ema_decay)
         step = _take_state(setup, optimizer, average)
-        return _until_the_end(setup, ranks, (optimizer, average), (make_batch, take_step), step)
+        state = optimizer, average, step
+        return _until_the_end(setup, ranks, state, (make_batch, take_step), writers)
 
 
 def _until_the_end(
     setup: Setup,
     ranks: ManyRanks,
-    state: tuple[torch.optim.Optimizer, WeightAverage],
+    state: tuple[torch.optim.Optimizer, WeightAverage, int],
     functions: tuple[MakeBatch, TakeStep],
-    step: int,
+    writers: ExitStack,
 ) -> Any:
-    (optimizer, average), (make_batch, take_step) = state, functions
+    (optimizer, average, step), (make_batch, take_step) = state, functions
     parts, whole = scored_parts(setup), setup
-    sharded: ShardedTraining | None = None
+    writer: ShareWriter | None = None
     own: dict[str, Tensor] | None = None
     ahead: tuple[int, Any] | None = None
     while True:
         if ahead is None and step < setup.num_steps:  # while the first rank makes its own
             ahead = step, make_batch(setup, step, setup.feed.numbers(step))
         command = ranks.next_command()
+        if writer is not None:
+            writer.take_part(command)
         if command.kind is Kind.END:
             return command.about
         if command.kind is Kind.AVERAGE:
@@ -61,17 +65,15 @@ def _until_the_end(
         elif command.kind is Kind.OWN_WEIGHTS and own is not None:
             average.give_back(own)
         elif command.kind is Kind.SCORE:
-            which, by_teacher = command.about
-            take_part(whole, ranks, parts[which], "", lambda *_: None, by_teacher=by_teacher)
+            which, work = command.about
+            take_part(whole, ranks, parts[which], "", lambda *_: None, work=work)
         elif command.kind is Kind.SHARD:
             sharded = ShardedTraining(whole, optimizer)
+            writer = writers.enter_context(ShareWriter(ranks, sharded))
+            see_same_folder(ranks)
             setup, optimizer, ahead = sharded.setup, sharded.optimizer, None
-        elif command.kind is Kind.GATHER and sharded is not None:
-            sharded.bring_up_to_date()
         elif command.kind is Kind.STEP:
             step = command.number
-            if sharded is not None:
-                sharded.before_step()
             if ahead is None or ahead[0] != step:
                 ahead = step, make_batch(setup, step, setup.feed.numbers(step))
             check_batch(ranks, command, ahead[1].batch)

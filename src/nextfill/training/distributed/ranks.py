@@ -36,6 +36,11 @@ class Kind(enum.IntEnum):
     SHARD = 5
     GATHER = 6
     END = 7
+    SAVE = 8
+    SAVED = 9
+
+
+_WITH_OBJECTS = (Kind.SCORE, Kind.END, Kind.SAVE)
 
 
 class Command(NamedTuple):
@@ -43,7 +48,7 @@ class Command(NamedTuple):
 
     Args:
         kind: What it is.
-        number: Of a step its number, from 0.
+        number: Of a step its number, from 0; of the gathering of shares, 1 for moments, too.
         checksum: Of a step that of its batch.
         about: Further objects.
     """
@@ -138,7 +143,7 @@ class ManyRanks(Ranks):
         with together():
             head = torch.tensor([command.kind, command.number, command.checksum])
             dist.broadcast(head, FIRST)
-            if command.kind is Kind.SCORE or command.kind is Kind.END:
+            if command.kind in _WITH_OBJECTS:
                 dist.broadcast_object_list([command.about], FIRST)
 
     def next_command(self) -> Command:
@@ -148,7 +153,7 @@ class ManyRanks(Ranks):
             dist.broadcast(head, FIRST)
             kind, number, checksum = head.tolist()
             about = [None]
-            if kind in (Kind.SCORE, Kind.END):
+            if kind in _WITH_OBJECTS:
                 dist.broadcast_object_list(about, FIRST)
         return Command(Kind(kind), number, checksum, about[0])
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,8 +13,12 @@ from numpy.typing import NDArray
 
 from nextfill.training.distributed.ranks import Command, Kind
 from nextfill.training.distributed.sharded_steps import ShardedTraining
-from nextfill.training.loop import Engine, FinishStep, take_step
+from nextfill.training.distributed.share_writer import ShareWriter, see_same_folder
+from nextfill.training.engine import Engine, FinishStep, StepState
+from nextfill.training.loop import take_step
 from nextfill.training.setup import Setup
+
+logger = logging.getLogger("nextfill")
 
 
 def take_steps(
@@ -28,17 +34,33 @@ def take_steps(
     ranks = setup.ranks
     ranks.command(Command(Kind.SHARD))
     sharded = ShardedTraining(setup, optimizer)
+    is_shared = see_same_folder(ranks)
+    if not is_shared:
+        logger.info(
+            "Not all ranks see the folder of the run: the first one writes its checkpoints alone, "
+            "and the others wait"
+        )
 
-    def update() -> None:
-        ranks.command(Command(Kind.GATHER))
-        sharded.bring_up_to_date()
+    def bring(*, moments: bool) -> None:
+        if not sharded.is_up_to_date:
+            ranks.command(Command(Kind.GATHER, number=int(moments)))
+            sharded.bring_up_to_date(moments=moments)
 
-    for step in steps:
-        numbers = numbers_of(step)
-        sharded.before_step()
-        read = take_step(sharded.setup, sharded.optimizer, step, numbers)
-        if not finish_step(read, update):
-            break
+    with ShareWriter(ranks, sharded) as writer:
+        state = StepState(
+            bring_weights=partial(bring, moments=False),
+            bring_all=partial(bring, moments=True),
+            save=writer.save if is_shared else None,
+            check=writer.check,
+            finish=writer.finish,
+        )
+        for step in steps:
+            numbers = numbers_of(step)
+            sharded.before_step()
+            read = take_step(sharded.setup, sharded.optimizer, step, numbers)
+            if not finish_step(read, state):
+                break
+        writer.finish()
 
 
 SHARDED = Engine(take_steps)

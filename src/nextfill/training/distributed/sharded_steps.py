@@ -2,9 +2,10 @@
 
 The steps are taken by a copy of the run's step module that PyTorch's ``fully_shard`` has divided,
 layer by layer. The run's own model stays whole, and is empty between evaluations: before anything
-is saved, scored or sampled every rank fills it with the weights of all shares, and the first one
-its optimizer. So checkpoints are the files of one process, and all else is as with one. Gathered
-are float32 weights, which each operation rounds as in one process.
+is scored or sampled every rank fills it with the weights of all shares, so that all else is as with
+one process. A checkpoint is written share by share (`share_writer`). Only where not all ranks see
+the run's folder is it of the whole model, as by one process, and the first rank fills its optimizer
+as well. Gathered are float32 weights, which each operation rounds as in one process.
 
 Source: Zhao et al. 2023, PyTorch FSDP (arXiv:2304.11277).
 """
@@ -22,6 +23,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from nextfill.models.step import StepModule
+from nextfill.training.checkpoint_shares import MODEL, OPTIMIZER
 from nextfill.training.distributed.ranks import ManyRanks, together
 from nextfill.training.optimizer import make_optimizer
 from nextfill.training.setup import Setup
@@ -117,8 +119,8 @@ class ShardedTraining:
                 p.data = p.data.new_empty(0)
         self._is_empty = True
 
-    def bring_up_to_date(self) -> None:
-        """Fill the whole model on every rank, and the optimizer of the first."""
+    def bring_up_to_date(self, *, moments: bool) -> None:
+        """Fill the whole model on every rank, and with the moments the optimizer of the first."""
         is_first = self._whole.ranks.is_first
         self._is_empty = False
         model = self._whole.module.model
@@ -128,11 +130,56 @@ class ShardedTraining:
                 wholes[name].data = whole(one.detach())
             for name, buffer in self._model.named_buffers():
                 buffers[name].copy_(buffer)
+            if not moments:
+                return
             for _, divided, p in self._pairs():
                 for key, one in self.optimizer.state.get(divided, {}).items():
                     full = whole(one)
                     if is_first:
                         self._of_whole.state[p][key] = full
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether the whole model has the weights of the last step."""
+        return not self._is_empty
+
+    def own_share(self) -> dict[str, Tensor]:
+        """Return a copy of this rank's share of all that a checkpoint has, in memory of the host.
+
+        What is not divided is the first rank's.
+        """
+        is_first = self._whole.ranks.is_first
+        return {
+            name: rows_of(one).to("cpu", copy=True).contiguous()
+            for name, one in self._saved()
+            if is_divided(one) or is_first
+        }
+
+    def whole_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the whole shape of all that a checkpoint has."""
+        return {name: tuple(one.shape) for name, one in self._saved()}
+
+    def _saved(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the trained weights, the buffers that are no caches, and the moments, by name."""
+        persistent = self._whole.module.model.state_dict().keys()
+        for name, one, _ in self._pairs():
+            yield f"{MODEL}{name}", one.detach()
+            for key, value in self.optimizer.state.get(one, {}).items():
+                if isinstance(value, Tensor):
+                    yield f"{OPTIMIZER}{name}/{key}", value
+        for name, buffer in self._model.named_buffers():
+            if name in persistent:
+                yield f"{MODEL}{name}", buffer
+
+
+def is_divided(tensor: Tensor) -> bool:
+    """Tell whether each rank has rows of a tensor of its own."""
+    return isinstance(tensor, DTensor) and any(one.is_shard() for one in tensor.placements)
+
+
+def rows_of(tensor: Tensor) -> Tensor:
+    """Return what this rank has of a tensor: its rows, or all of it."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def whole(tensor: Tensor) -> Tensor:

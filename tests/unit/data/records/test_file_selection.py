@@ -54,6 +54,7 @@ OTHERS: dict[str, tuple[str, dict[str, object]]] = {
     "an adapter": (MODEL, {"adapter_config.json": {}, "adapter_model.safetensors": "x"}),
     "a tokenizer": (TOKENIZER, {"tokenizer_config.json": {}, "tokenizer.json": {"model": {}}}),
     "a checkpoint": (CHECKPOINT, {"cursor.json": {"step": 1}, "model.safetensors": "x"}),
+    "a checkpoint of shares": (CHECKPOINT, {"cursor.json": {"step": 1}, "shares.json": {}}),
     "a cache": (
         CACHE,
         {
