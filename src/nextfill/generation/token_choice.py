@@ -34,8 +34,42 @@ class TokenChoice:
         self._all = sampling_warpers(generation)
         self._others = sampling_warpers(generation, without=("temperature", "top_k"))
 
-    def __call__(self, scores: Tensor) -> Tensor:
-        """Take scores ``[B, V] float32`` and return tokens, ``[B] int64``."""
+    @property
+    def count(self) -> int | None:
+        """How many of the likeliest tokens a choice is made among; None for all of them."""
+        if self._draw is None:
+            return 1
+        return self._top_k or None
+
+    def __call__(self, scores: Tensor, ids: Tensor | None = None) -> Tensor:
+        """Choose a token for each row.
+
+        Args:
+            scores: ``[B, n] float32``.
+            ids: The tokens that they are of, ``[B, n] int64``, ascending; None for all.
+
+        Returns:
+            ``[B] int64``.
+        """
+        if ids is None:
+            return self._places(scores)
+        if self._draw is not None and 0 < self._top_k < scores.shape[1] <= _FEW:
+            places = self._draw.places(self._limited(scores))
+        else:
+            places = self._places(scores)
+        return ids.gather(1, places[:, None])[:, 0]
+
+    def _limited(self, scores: Tensor) -> Tensor:
+        """Return scores of few tokens with minus infinity at those that are not drawn."""
+        refuse_nan(scores)
+        values = scores / self._temperature
+        least = values.topk(self._top_k, dim=1).values[:, -1:]
+        values = values.masked_fill_(values < least, -torch.inf)
+        for warper in self._others:
+            values = warper(None, values)
+        return values
+
+    def _places(self, scores: Tensor) -> Tensor:
         if self._draw is None:
             best, tokens = scores.max(dim=1)
             refuse_nan(best)  # which a maximum takes for the largest
@@ -72,6 +106,9 @@ class TokenChoice:
 
 _TIES = 64
 """Tokens as likely as the least likely that may be drawn; bfloat16 has many."""
+
+_FEW = 1000
+"""Tokens that limits are as quickly found of as of the likeliest among them."""
 
 _BLOCK = 64
 

@@ -28,6 +28,7 @@ from nextfill.models.inference.static_cache import (
     layer_norm,
     rms_norm,
 )
+from nextfill.models.inference.vocabulary_screening import VocabularyScreen, vocabulary_screen
 from nextfill.models.libraries import is_watched
 
 LAYOUTS = ("GPT2LMHeadModel", "LlamaForCausalLM")
@@ -39,7 +40,7 @@ _TURNS = ("default", "linear", "llama3", "yarn")
 _TOLERANCES: dict[Weights, float] = {"fp32": 1e-4, "laid out": 1e-4, "half": 0.05, "int8": 0.25}
 """Largest difference of a logit, relative to the largest."""
 
-_ROWS, _LENGTH, _STEPS = 3, 9, 3
+_ROWS, _LENGTH, _STEPS, _LIKELIEST = 3, 9, 3, 50
 
 
 def read_decoder(model: nn.Module, weights: Weights) -> Parts | None:
@@ -79,19 +80,35 @@ def has_its_logits(model: nn.Module, parts: Parts, weights: Weights) -> bool:
     skipped = torch.tensor([0, 3, _LENGTH - 1])  # of the three texts, one is a single token
     mask = (torch.arange(_LENGTH) >= skipped[:, None]).long()
     decoder = CachedDecoder(parts, ids[:, :_LENGTH], mask, _STEPS)
-    found = [decoder.read_prompts()]
-    found += [decoder.add(ids[:, _LENGTH + step]) for step in range(_STEPS)]
-    together = torch.stack(found, dim=1)
+    states = [decoder.last_states()]
+    states += [decoder.next_states(ids[:, _LENGTH + step]) for step in range(_STEPS)]
+    together = torch.stack(states, dim=1)
+    each, expected = [], []
     for row, first in enumerate(skipped.tolist()):
         text = ids[row : row + 1, first:]
         with restored(model):
-            expected = model(input_ids=text, use_cache=False).logits[:, -_STEPS - 1 :].float()
-        if not _same(together[row : row + 1], expected, weights):
-            return False
+            logits = model(input_ids=text, use_cache=False).logits
+        expected.append(logits[0, -_STEPS - 1 :].float())
         alone = CachedDecoder(parts, text, torch.ones_like(text), 0)
-        if not _same(alone.read_prompts(all_places=True)[:, -_STEPS - 1 :], expected, weights):
-            return False
-    return True
+        each.append(alone.all_states()[0, -_STEPS - 1 :])
+    wanted = torch.cat(expected)
+    return _same(parts.head(torch.cat(each)), wanted, weights) and _same(
+        _logits(parts, together.flatten(0, 1), wanted), wanted, weights
+    )
+
+
+def _logits(parts: Parts, states: Tensor, expected: Tensor) -> Tensor:
+    """Return the logits of states, ``[n, V]``, as those of single rows are found.
+
+    Where not all are computed, the others are taken to be as expected.
+    """
+    rows = []
+    for state, wanted in zip(states.split(1), expected.split(1), strict=True):  # type: ignore[no-untyped-call]
+        found = None if parts.screen is None else parts.screen(state, _LIKELIEST)
+        if found is None:
+            return parts.head(states)
+        rows.append(wanted.scatter(1, found.ids, found.logits))
+    return torch.cat(rows)
 
 
 def _same(found: Tensor, expected: Tensor, weights: Weights) -> bool:
@@ -153,6 +170,7 @@ def _gpt2(model: Any, weights: Weights) -> Parts | None:
         blocks=tuple(blocks),
         last_norm=_layer_norm(body.ln_f),
         head=_product(weights, model.lm_head),
+        screen=_screen(weights, model.lm_head),
         num_heads=heads,
         num_kv_heads=heads,
         head_size=config.hidden_size // heads,
@@ -192,10 +210,15 @@ def _llama(model: Any, weights: Weights) -> Parts | None:
         blocks=tuple(blocks),
         last_norm=_rms_norm(body.norm),
         head=_product(weights, model.lm_head),
+        screen=_screen(weights, model.lm_head),
         num_heads=config.num_attention_heads,
         num_kv_heads=config.num_key_value_heads,
         head_size=attention.head_dim,
     )
+
+
+def _screen(weights: Weights, head: nn.Linear) -> VocabularyScreen | None:
+    return vocabulary_screen(head.weight, head.bias) if weights == "half" else None
 
 
 def _feed_forward(inner: Product, activation: Any, outer: Product) -> Product:

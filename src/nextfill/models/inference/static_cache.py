@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nextfill.models.inference.matrix_products import Product
+from nextfill.models.inference.vocabulary_screening import VocabularyScreen
 
 Norm = Callable[[Tensor], Tensor]
 
@@ -53,6 +54,8 @@ class Parts:
     Args:
         tokens: The embedding of tokens, ``[V, width]``.
         positions: That of positions, ``[positions, width]``, None with rotary ones.
+        head: From normed states to logits.
+        screen: Finds the likeliest tokens of one row without the head; None where that is no use.
     """
 
     tokens: Tensor
@@ -64,6 +67,7 @@ class Parts:
     num_heads: int
     num_kv_heads: int
     head_size: int
+    screen: VocabularyScreen | None = None
 
 
 class CachedDecoder:
@@ -92,6 +96,25 @@ class CachedDecoder:
 
     def read_prompts(self, *, all_places: bool = False) -> Tensor:
         """Return the logits after each prompt, ``[B, V]``, or of all its places, ``[B, T, V]``."""
+        head, norm = self._parts.head, self._parts.last_norm
+        hidden = self._hidden_of_prompts()
+        last = head(norm(hidden[:, -1]))
+        if not all_places:
+            return last
+        logits = head(norm(hidden).flatten(0, -2)).view(*hidden.shape[:-1], -1)
+        # A product of one row has other last bits, which a text must not depend on.
+        logits[:, -1] = last
+        return logits
+
+    def last_states(self) -> Tensor:
+        """Read the prompts; return the normed states at their ends, ``[B, width]``."""
+        return self._parts.last_norm(self._hidden_of_prompts()[:, -1])
+
+    def all_states(self) -> Tensor:
+        """Read the prompts; return the normed states of all places, ``[B, T, width]``."""
+        return self._parts.last_norm(self._hidden_of_prompts())
+
+    def _hidden_of_prompts(self) -> Tensor:
         width = self._ids.shape[1]
         positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
         seen = None
@@ -99,24 +122,21 @@ class CachedDecoder:
             # A place of padding sees itself, or its softmax would be of nothing.
             is_text = (self._mask == 1)[:, None, None] | torch.eye(width, dtype=torch.bool)
             seen = is_text & torch.ones(width, width, dtype=torch.bool).tril()
-        hidden = self._forward(self._ids, positions, seen, is_causal=seen is None)
-        if not all_places:
-            hidden = hidden[:, -1]
-        logits = self._parts.head(self._parts.last_norm(hidden).flatten(0, -2))
-        logits = logits.view(*hidden.shape[:-1], -1)
-        if all_places:  # a product of one row has other last bits, which a text must not depend on
-            logits[:, -1] = self._parts.head(self._parts.last_norm(hidden[:, -1]))
-        return logits
+        return self._forward(self._ids, positions, seen, is_causal=seen is None)
 
     def add(self, tokens: Tensor) -> Tensor:
         """Add a token to each text, ``[B] int64``, and return the logits after it, ``[B, V]``."""
+        return self._parts.head(self.next_states(tokens))
+
+    def next_states(self, tokens: Tensor) -> Tensor:
+        """Add a token to each text, ``[B] int64``; return the normed states, ``[B, width]``."""
         seen = self._hidden
         if seen is not None:
             seen = seen[..., : self._length + 1]
         positions = self._next_positions[:, None]
         hidden = self._forward(tokens[:, None], positions, seen, is_causal=False)
         self._next_positions = self._next_positions + 1
-        return self._parts.head(self._parts.last_norm(hidden[:, 0]))
+        return self._parts.last_norm(hidden[:, 0])
 
     @property
     def keys_and_values(self) -> tuple[Tensor, Tensor]:
