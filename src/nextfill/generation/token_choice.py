@@ -6,6 +6,7 @@ left out first, so that what follows is k numbers a row and not the vocabulary's
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,6 +32,8 @@ class TokenChoice:
         self._draw = draw
         self._temperature = values["temperature"]
         self._top_k = int(values["top_k"])
+        self._top_p = values["top_p"]
+        self._is_plain = values["min_p"] == 0 and values["typical_p"] == 1 and self._top_k > 0
         self._all = sampling_warpers(generation)
         self._others = sampling_warpers(generation, without=("temperature", "top_k"))
 
@@ -53,21 +56,13 @@ class TokenChoice:
         """
         if ids is None:
             return self._places(scores)
-        if self._draw is not None and 0 < self._top_k < scores.shape[1] <= _FEW:
-            places = self._draw.places(self._limited(scores))
-        else:
-            places = self._places(scores)
-        return ids.gather(1, places[:, None])[:, 0]
-
-    def _limited(self, scores: Tensor) -> Tensor:
-        """Return scores of few tokens with minus infinity at those that are not drawn."""
+        if self._draw is None or not self._is_plain or len(scores) > 1:
+            return ids.gather(1, self._places(scores)[:, None])[:, 0]
         refuse_nan(scores)
-        values = scores / self._temperature
-        least = values.topk(self._top_k, dim=1).values[:, -1:]
-        values = values.masked_fill_(values < least, -torch.inf)
-        for warper in self._others:
-            values = warper(None, values)
-        return values
+        values = scores[0].numpy() / self._temperature
+        places = within_limits(values, self._top_k, self._top_p)
+        drawn = self._draw.places(torch.from_numpy(values[places])[None])
+        return ids[0, torch.from_numpy(places)[drawn]]
 
     def _places(self, scores: Tensor) -> Tensor:
         if self._draw is None:
@@ -107,10 +102,38 @@ class TokenChoice:
 _TIES = 64
 """Tokens as likely as the least likely that may be drawn; bfloat16 has many."""
 
-_FEW = 1000
-"""Tokens that limits are as quickly found of as of the likeliest among them."""
-
 _BLOCK = 64
+
+
+def within_limits(values: np.ndarray, top_k: int, top_p: float) -> np.ndarray:
+    """Return which of a few tokens may be drawn, as transformers' limits have it, ascending.
+
+    In a tenth of the operations of transformers' own, each of which takes longer to begin than a
+    hundred numbers take.
+
+    Args:
+        values: Scores by the temperature, ``[n] float32``.
+        top_k: So many of the likeliest, and those as likely as the last of them.
+        top_p: The likeliest that have this much of the probability together.
+
+    Returns:
+        ``[kept] int64``.
+
+    Example:
+        >>> within_limits(np.array([1.0, 3.0, 2.0], dtype=np.float32), 2, 0.9).tolist()
+        [1, 2]
+    """
+    places = np.arange(len(values))
+    if top_k < len(values):
+        places = np.flatnonzero(values >= np.partition(values, -top_k)[-top_k])
+    if top_p < 1:
+        kept = values[places]
+        order = kept.argsort(kind="stable")
+        cumulative = np.exp(kept[order] - kept[order[-1]]).cumsum()
+        is_within = cumulative > (1 - top_p) * cumulative[-1]
+        is_within[-1] = True
+        places = places[np.sort(order[is_within])]
+    return places
 
 
 def likeliest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
