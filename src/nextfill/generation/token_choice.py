@@ -58,11 +58,12 @@ class TokenChoice:
             return self._places(scores)
         if self._draw is None or not self._is_plain or len(scores) > 1:
             return ids.gather(1, self._places(scores)[:, None])[:, 0]
-        refuse_nan(scores)
-        values = scores[0].numpy() / self._temperature
+        values = scores[0].numpy()
+        if np.isnan(values.max()):
+            refuse_nan(scores)
+        values = values / self._temperature
         places = within_limits(values, self._top_k, self._top_p)
-        drawn = self._draw.places(torch.from_numpy(values[places])[None])
-        return ids[0, torch.from_numpy(places)[drawn]]
+        return ids[:, int(places[self._draw.place(values[places])])]
 
     def _places(self, scores: Tensor) -> Tensor:
         if self._draw is None:
@@ -123,17 +124,17 @@ def within_limits(values: np.ndarray, top_k: int, top_p: float) -> np.ndarray:
         >>> within_limits(np.array([1.0, 3.0, 2.0], dtype=np.float32), 2, 0.9).tolist()
         [1, 2]
     """
-    places = np.arange(len(values))
+    order = values.argsort(kind="stable")
     if top_k < len(values):
-        places = np.flatnonzero(values >= np.partition(values, -top_k)[-top_k])
+        least = values[order[-top_k]]
+        order = order[-np.count_nonzero(values >= least) :]
     if top_p < 1:
-        kept = values[places]
-        order = kept.argsort(kind="stable")
-        cumulative = np.exp(kept[order] - kept[order[-1]]).cumsum()
-        is_within = cumulative > (1 - top_p) * cumulative[-1]
-        is_within[-1] = True
-        places = places[np.sort(order[is_within])]
-    return places
+        highest = values[order]
+        cumulative = np.exp(highest - highest[-1]).cumsum()
+        first = int(cumulative.searchsorted((1 - top_p) * cumulative[-1], side="right"))
+        order = order[min(first, len(order) - 1) :]
+    order.sort()
+    return order
 
 
 def likeliest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
