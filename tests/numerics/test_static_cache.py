@@ -274,7 +274,10 @@ def test_a_screen_of_other_logits_is_found_by_trying(make_model, monkeypatch):
     monkeypatch.setattr(decoder_layouts, "_LIKELIEST", 1)
     monkeypatch.setattr(vocabulary_screening, "_SHARE", 1)
     model = make_model("gpt2").eval()
-    parts = read_decoder(model, "half")
+    plain = read_decoder(model, "half")
+    assert plain is not None
+    assert plain.screen is None
+    parts = read_decoder(model, "half", for_one=True)
     assert parts is not None
     assert (parts.screen is not None) == has_int8()
     if parts.screen is not None:

@@ -85,6 +85,7 @@ class CachedDecoder:
         rows, width = ids.shape
         shape = (len(parts.blocks), rows, parts.num_kv_heads, width + num_new, parts.head_size)
         self._keys, self._values = torch.empty(shape), torch.empty(shape)
+        self._layers = [(self._keys[n], self._values[n]) for n in range(shape[0])]
         self._length = 0
         self._next_positions = mask.sum(dim=1)
         self._ids, self._mask = ids, mask
@@ -146,12 +147,14 @@ class CachedDecoder:
     def _forward(
         self, ids: Tensor, positions: Tensor, seen: Tensor | None, *, is_causal: bool
     ) -> Tensor:
-        start, end = self._length, self._length + ids.shape[1]
+        start, new = self._length, ids.shape[1]
+        end = start + new
 
         def keep(layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-            all_keys, all_values = self._keys[layer], self._values[layer]
-            all_keys[:, :, start:end], all_values[:, :, start:end] = keys, values
-            return all_keys[:, :, :end], all_values[:, :, :end]
+            all_keys, all_values = self._layers[layer]
+            all_keys.narrow(2, start, new).copy_(keys)
+            all_values.narrow(2, start, new).copy_(values)
+            return all_keys.narrow(2, 0, end), all_values.narrow(2, 0, end)
 
         hidden = hidden_states(self._parts, ids, positions, seen, keep, is_causal=is_causal)
         self._length = end
@@ -189,18 +192,16 @@ def hidden_states(
     if parts.rotary is not None:
         rotary = parts.rotary.cosines[positions], parts.rotary.sines[positions]
     heads, kv_heads, size = parts.num_heads, parts.num_kv_heads, parts.head_size
+    shares = (heads, kv_heads, kv_heads)
     for number, block in enumerate(parts.blocks):
         made = block.queries_keys_values(block.norm_before(hidden))
         made = made.view(rows, new, heads + 2 * kv_heads, size)
-        turned = made[:, :, : heads + kv_heads]
+        # Few views, each of which takes as long as a small product.
+        queries, keys, values = made.transpose(1, 2).split_with_sizes(shares, 1)
         if rotary is not None:
-            turned = _turned(turned, *rotary)
-        keys, values = keep(
-            number,
-            turned[:, :, heads:].transpose(1, 2),
-            made[:, :, heads + kv_heads :].transpose(1, 2),
-        )
-        queries = turned[:, :, :heads].transpose(1, 2)
+            turned = _turned(made.narrow(2, 0, heads + kv_heads), *rotary).transpose(1, 2)
+            queries, keys = turned.split_with_sizes(shares[:2], 1)
+        keys, values = keep(number, keys, values)
         if in_products and seen is not None:
             attended = row_attention(queries, keys, values, seen, block.scale)
         else:
