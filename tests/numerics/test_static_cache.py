@@ -15,11 +15,12 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, OPTForCausalLM
 
 import nextfill
-from nextfill.config import GenerationConfig
+from nextfill.config import GenerateConfig, GenerationConfig, ModelConfig
 from nextfill.core.errors import ConfigError, ModelError
 from nextfill.generation.generate import Job, continue_prompts
 from nextfill.generation.prompts import encode_prompts, name_prompts
 from nextfill.generation.row_continuation import _no_end_before
+from nextfill.generation.session import open_session
 from nextfill.models.inference import decoder_layouts, vocabulary_screening
 from nextfill.models.inference.decoder_layouts import _activation, read_decoder
 from nextfill.models.inference.matrix_products import has_int8, packed_product
@@ -267,6 +268,18 @@ def test_a_text_whose_tokens_are_all_as_likely_looks_no_further(wide):
     expected = texts(loaded, parts, prompts=["x"], **settings)
     assert texts(loaded, screened, prompts=["x"], **settings) == expected
     assert len(calls) == 4
+
+
+@pytest.mark.skipif(not has_int8(), reason="this PyTorch has no products in 8 bits")
+def test_a_session_in_half_precision_screens_what_is_large(monkeypatch):
+    def screen(precision):
+        model = ModelConfig(name="builtin:base-causal")
+        return open_session(GenerateConfig(model=model, precision=precision)).parts.screen
+
+    assert screen("bf16") is None  # a vocabulary that a cache holds
+    monkeypatch.setattr(vocabulary_screening, "_LEAST_WEIGHTS", 1)
+    assert screen("bf16") is not None
+    assert screen("fp32") is None
 
 
 def test_a_screen_of_other_logits_is_found_by_trying(make_model, monkeypatch):
