@@ -6,22 +6,26 @@ import copy
 import functools
 import re
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import peft
 import pytest
 import torch
-from transformers import GPT2LMHeadModel, OPTForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, OPTForCausalLM
 
 import nextfill
-from nextfill.config import GenerationConfig
-from nextfill.core.errors import ConfigError
+from nextfill.config import GenerateConfig, GenerationConfig, ModelConfig
+from nextfill.core.errors import ConfigError, ModelError
 from nextfill.generation.generate import Job, continue_prompts
 from nextfill.generation.prompts import encode_prompts, name_prompts
 from nextfill.generation.row_continuation import _no_end_before
+from nextfill.generation.session import open_session
+from nextfill.models.inference import decoder_layouts, vocabulary_screening
 from nextfill.models.inference.decoder_layouts import _activation, read_decoder
 from nextfill.models.inference.matrix_products import has_int8, packed_product
 from nextfill.models.inference.static_cache import CachedDecoder
+from nextfill.models.inference.vocabulary_screening import VocabularyScreen
 from nextfill.models.loaded_model import LoadedModel
 
 PROMPTS = ["Return the", "str", "If the list is empty, raise ValueError; else", "x", "", "self"]
@@ -198,3 +202,97 @@ def test_8_bits_are_refused_by_name(tmp_path, make_model, bpe):
     assert isinstance(gpt2, GPT2LMHeadModel)
     with pytest.raises(ConfigError, match="beams are searched with full weights"):
         nextfill.generate(gpt2, "x", tokenizer=bpe, weights="int8", num_beams=2)
+
+
+@pytest.fixture(scope="module")
+def wide(bpe):
+    """A GPT-2 with a vocabulary that is worth screening, on a small scale, and its parts."""
+    torch.manual_seed(3)
+    config = GPT2Config(vocab_size=len(bpe), n_layer=1, n_embd=32, n_head=2, n_positions=128,
+                        tie_word_embeddings=False)  # fmt: skip
+    loaded = LoadedModel(GPT2LMHeadModel(config).eval(), bpe, "scratch:gpt2")
+    parts = read_decoder(loaded.model, "half")
+    weight = loaded.model.lm_head.weight.detach()
+    weight.normal_(std=0.4)
+    return loaded, replace(parts, head=packed_product(weight, None, "fp32")), weight
+
+
+SCREENED = {
+    "greedy": {"greedy": True},
+    "sampled": {"top_k": 3, "temperature": 0.7},
+    "limits": {"top_k": 4, "top_p": 0.8, "min_p": 0.02, "typical_p": 0.9},
+    "no end": {"top_k": 2, "min_new_tokens": 20},
+}
+
+
+@pytest.mark.skipif(not has_int8(), reason="this PyTorch has no products in 8 bits")
+@pytest.mark.parametrize("name", SCREENED)
+def test_the_texts_are_the_same_when_likely_tokens_are_found_first(wide, name, monkeypatch):
+    loaded, parts, weight = wide
+    monkeypatch.setattr(vocabulary_screening, "_SHARE", 1)
+    settings = {**SCREENED[name], "max_new_tokens": 30, "generation_batch_size": 1}
+    expected = texts(loaded, parts, **settings)
+
+    def no_head(states):
+        raise AssertionError(f"all logits of {len(states)} rows are computed")
+
+    screened = replace(parts, screen=VocabularyScreen(weight))
+    assert texts(loaded, replace(screened, head=no_head), **settings) == expected
+    together = {**settings, "generation_batch_size": 4}  # several rows at a time have the head
+    with pytest.raises(ModelError, match="all logits of 4 rows"):
+        texts(loaded, replace(screened, head=no_head), **together)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"repetition_penalty": 1.8, "greedy": True}, {"no_repeat_ngram_size": 1}, SETTINGS["all"]],
+)
+def test_rules_that_make_other_tokens_likely_see_them_all(wide, settings):
+    loaded, parts, weight = wide
+    screened = replace(parts, screen=VocabularyScreen(weight))
+    settings = {"max_new_tokens": 20, "generation_batch_size": 1, **settings}
+    assert texts(loaded, screened, **settings) == texts(loaded, parts, **settings)
+
+
+def test_a_text_whose_tokens_are_all_as_likely_looks_no_further(wide):
+    loaded, parts, weight = wide
+    calls = []
+
+    class Counted(VocabularyScreen):
+        def __call__(self, row, count):
+            calls.append(count)
+            return super().__call__(row, count)
+
+    screened = replace(parts, screen=Counted(torch.zeros_like(weight)))
+    settings = {"max_new_tokens": 9, "generation_batch_size": 1, "min_new_tokens": 9, "top_k": 2}
+    expected = texts(loaded, parts, prompts=["x"], **settings)
+    assert texts(loaded, screened, prompts=["x"], **settings) == expected
+    assert len(calls) == 4
+
+
+@pytest.mark.skipif(not has_int8(), reason="this PyTorch has no products in 8 bits")
+def test_a_session_in_half_precision_screens_what_is_large(monkeypatch):
+    def screen(precision):
+        model = ModelConfig(name="builtin:base-causal")
+        return open_session(GenerateConfig(model=model, precision=precision)).parts.screen
+
+    assert screen("bf16") is None  # a vocabulary that a cache holds
+    monkeypatch.setattr(vocabulary_screening, "_LEAST_WEIGHTS", 1)
+    assert screen("bf16") is not None
+    assert screen("fp32") is None
+
+
+def test_a_screen_of_other_logits_is_found_by_trying(make_model, monkeypatch):
+    monkeypatch.setattr(vocabulary_screening, "_LEAST_WEIGHTS", 1)
+    monkeypatch.setattr(decoder_layouts, "_LIKELIEST", 1)
+    monkeypatch.setattr(vocabulary_screening, "_SHARE", 1)
+    model = make_model("gpt2").eval()
+    plain = read_decoder(model, "half")
+    assert plain is not None
+    assert plain.screen is None
+    parts = read_decoder(model, "half", for_one=True)
+    assert parts is not None
+    assert (parts.screen is not None) == has_int8()
+    if parts.screen is not None:
+        other = VocabularyScreen(model.lm_head.weight.detach() * 2)
+        assert not decoder_layouts.has_its_logits(model, replace(parts, screen=other), "half")

@@ -212,3 +212,10 @@ class Draw(LogitsProcessor):  # type: ignore[misc]
         cumulative = weights.cumsum(axis=1)
         point = np.array([next(row) for row in self._numbers]) * cumulative[:, -1]
         return torch.from_numpy((cumulative <= point[:, None]).sum(axis=1)).to(scores.device)
+
+    def place(self, scores: np.ndarray) -> int:
+        """Take the scores of the candidates of the only row, ``[n]``, and return which is drawn."""
+        logits = scores.astype(np.float64)
+        cumulative = np.exp(logits - logits.max()).cumsum()
+        [numbers] = self._numbers
+        return int(cumulative.searchsorted(next(numbers) * cumulative[-1], side="right"))

@@ -20,6 +20,7 @@ from nextfill.generation.decoding import Draw, WithoutPadding
 from nextfill.generation.text_stream import StopAtStrings, Stream
 from nextfill.generation.token_choice import TokenChoice
 from nextfill.models.inference.static_cache import CachedDecoder, Parts
+from nextfill.models.inference.vocabulary_screening import Candidates
 
 
 def continue_rows(
@@ -61,11 +62,17 @@ def continue_rows(
         stream.put(ids)
     with torch.inference_mode():
         decoder = CachedDecoder(parts, ids, mask, most)
-        scores = decoder.read_prompts()
+        states = decoder.last_states()
+        shortlist = _Shortlist(parts, generation, choose.count, ends)
         for at in range(width, width + most):
-            for rule in rules:
-                scores = rule(sequences[:, :at], scores)
-            tokens = choose(scores)
+            candidates = shortlist.candidates(states, at - width)
+            if candidates is not None:
+                tokens = choose(candidates.logits, candidates.ids)
+            else:
+                scores = parts.head(states)
+                for rule in rules:
+                    scores = rule(sequences[:, :at], scores)
+                tokens = choose(scores)
             tokens[is_done] = pad_id
             sequences[:, at] = tokens
             if stream is not None:
@@ -77,11 +84,49 @@ def continue_rows(
                 sequences = sequences[:, : at + 1]
                 break
             if at + 1 < width + most:
-                scores = decoder.add(tokens)
+                states = decoder.next_states(tokens)
     if stream is not None:
         stream.end()
     return sequences
 
+
+class _Shortlist:
+    """The tokens of a text among which one is chosen, found without the logits of all others.
+
+    Only where one row is computed, and no rule could make another token likely.
+
+    Args:
+        parts: The model's.
+        generation: The settings, by which scores are changed.
+        count: How many of the likeliest tokens are chosen among; None for all.
+        ends: The tokens that end a text.
+    """
+
+    def __init__(
+        self, parts: Parts, generation: GenerationConfig, count: int | None, ends: frozenset[int]
+    ) -> None:
+        by_other_rules = generation.repetition_penalty != 1.0 or generation.no_repeat_ngram_size
+        self._screen = None if count is None or by_other_rules else parts.screen
+        self._count = count or 0
+        self._ends = torch.tensor(sorted(ends))
+        self._min_new_tokens = generation.min_new_tokens
+        self._vain = 0
+
+    def candidates(self, states: Tensor, num_new: int) -> Candidates | None:
+        """Return the candidates for the next token of a text that has grown by some."""
+        if self._screen is None or len(states) > 1 or self._vain == _MOST_IN_VAIN:
+            return None
+        no_end = num_new < self._min_new_tokens
+        found = self._screen(states, self._count + (len(self._ends) if no_end else 0))
+        if found is None:
+            self._vain += 1
+        elif no_end:
+            found.logits.masked_fill_(torch.isin(found.ids, self._ends), -torch.inf)
+        return found
+
+
+_MOST_IN_VAIN = 4
+"""Steps of a text without candidates after which none are looked for in it."""
 
 Rule = Callable[[Tensor, Tensor], Tensor]
 """From the tokens so far, ``[B, T]``, and scores, ``[B, V]``, to scores, as transformers has it."""

@@ -24,6 +24,7 @@ from nextfill.models.computation import in_mode, pick_device, pick_precision, tu
 from nextfill.models.inference.ctranslate2_conversion import Compute, converted_model, ctranslate2
 from nextfill.models.inference.decoder_layouts import read_decoder
 from nextfill.models.inference.incremental_decoding import generates_in, probe_feed
+from nextfill.models.inference.matrix_products import Weights
 from nextfill.models.inference.static_cache import Parts
 from nextfill.models.load import load_model
 from nextfill.models.loaded_model import LoadedModel
@@ -104,7 +105,8 @@ def open_session(
     parts = None
     if not searches:
         with in_mode(loaded.model, training=False):
-            parts = read_decoder(loaded.model, "half" if precision == "bf16" else "fp32")
+            weights: Weights = "half" if precision == "bf16" else "fp32"
+            parts = read_decoder(loaded.model, weights, for_one=True)
     if parts is None:
         precision = _usable_precision(config.precision, precision, loaded)
     return Session(loaded, precision, parts)

@@ -6,6 +6,7 @@ left out first, so that what follows is k numbers a row and not the vocabulary's
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,11 +32,40 @@ class TokenChoice:
         self._draw = draw
         self._temperature = values["temperature"]
         self._top_k = int(values["top_k"])
+        self._top_p = values["top_p"]
+        self._is_plain = values["min_p"] == 0 and values["typical_p"] == 1 and self._top_k > 0
         self._all = sampling_warpers(generation)
         self._others = sampling_warpers(generation, without=("temperature", "top_k"))
 
-    def __call__(self, scores: Tensor) -> Tensor:
-        """Take scores ``[B, V] float32`` and return tokens, ``[B] int64``."""
+    @property
+    def count(self) -> int | None:
+        """How many of the likeliest tokens a choice is made among; None for all of them."""
+        if self._draw is None:
+            return 1
+        return self._top_k or None
+
+    def __call__(self, scores: Tensor, ids: Tensor | None = None) -> Tensor:
+        """Choose a token for each row.
+
+        Args:
+            scores: ``[B, n] float32``.
+            ids: The tokens that they are of, ``[B, n] int64``, ascending; None for all.
+
+        Returns:
+            ``[B] int64``.
+        """
+        if ids is None:
+            return self._places(scores)
+        if self._draw is None or not self._is_plain or len(scores) > 1:
+            return ids.gather(1, self._places(scores)[:, None])[:, 0]
+        values = scores[0].numpy()
+        if np.isnan(values.max()):
+            refuse_nan(scores)
+        values = values / self._temperature
+        places = within_limits(values, self._top_k, self._top_p)
+        return ids[:, int(places[self._draw.place(values[places])])]
+
+    def _places(self, scores: Tensor) -> Tensor:
         if self._draw is None:
             best, tokens = scores.max(dim=1)
             refuse_nan(best)  # which a maximum takes for the largest
@@ -74,6 +104,37 @@ _TIES = 64
 """Tokens as likely as the least likely that may be drawn; bfloat16 has many."""
 
 _BLOCK = 64
+
+
+def within_limits(values: np.ndarray, top_k: int, top_p: float) -> np.ndarray:
+    """Return which of a few tokens may be drawn, as transformers' limits have it, ascending.
+
+    In a tenth of the operations of transformers' own, each of which takes longer to begin than a
+    hundred numbers take.
+
+    Args:
+        values: Scores by the temperature, ``[n] float32``.
+        top_k: So many of the likeliest, and those as likely as the last of them.
+        top_p: The likeliest that have this much of the probability together.
+
+    Returns:
+        ``[kept] int64``.
+
+    Example:
+        >>> within_limits(np.array([1.0, 3.0, 2.0], dtype=np.float32), 2, 0.9).tolist()
+        [1, 2]
+    """
+    order = values.argsort(kind="stable")
+    if top_k < len(values):
+        least = values[order[-top_k]]
+        order = order[-np.count_nonzero(values >= least) :]
+    if top_p < 1:
+        highest = values[order]
+        cumulative = np.exp(highest - highest[-1]).cumsum()
+        first = int(cumulative.searchsorted((1 - top_p) * cumulative[-1], side="right"))
+        order = order[min(first, len(order) - 1) :]
+    order.sort()
+    return order
 
 
 def likeliest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nextfill.models.inference.matrix_products import Product
+from nextfill.models.inference.vocabulary_screening import VocabularyScreen
 
 Norm = Callable[[Tensor], Tensor]
 
@@ -53,6 +54,8 @@ class Parts:
     Args:
         tokens: The embedding of tokens, ``[V, width]``.
         positions: That of positions, ``[positions, width]``, None with rotary ones.
+        head: From normed states to logits.
+        screen: Finds the likeliest tokens of one row without the head; None where that is no use.
     """
 
     tokens: Tensor
@@ -64,6 +67,7 @@ class Parts:
     num_heads: int
     num_kv_heads: int
     head_size: int
+    screen: VocabularyScreen | None = None
 
 
 class CachedDecoder:
@@ -81,6 +85,7 @@ class CachedDecoder:
         rows, width = ids.shape
         shape = (len(parts.blocks), rows, parts.num_kv_heads, width + num_new, parts.head_size)
         self._keys, self._values = torch.empty(shape), torch.empty(shape)
+        self._layers = [(self._keys[n], self._values[n]) for n in range(shape[0])]
         self._length = 0
         self._next_positions = mask.sum(dim=1)
         self._ids, self._mask = ids, mask
@@ -92,6 +97,25 @@ class CachedDecoder:
 
     def read_prompts(self, *, all_places: bool = False) -> Tensor:
         """Return the logits after each prompt, ``[B, V]``, or of all its places, ``[B, T, V]``."""
+        head, norm = self._parts.head, self._parts.last_norm
+        hidden = self._hidden_of_prompts()
+        last = head(norm(hidden[:, -1]))
+        if not all_places:
+            return last
+        logits = head(norm(hidden).flatten(0, -2)).view(*hidden.shape[:-1], -1)
+        # A product of one row has other last bits, which a text must not depend on.
+        logits[:, -1] = last
+        return logits
+
+    def last_states(self) -> Tensor:
+        """Read the prompts; return the normed states at their ends, ``[B, width]``."""
+        return self._parts.last_norm(self._hidden_of_prompts()[:, -1])
+
+    def all_states(self) -> Tensor:
+        """Read the prompts; return the normed states of all places, ``[B, T, width]``."""
+        return self._parts.last_norm(self._hidden_of_prompts())
+
+    def _hidden_of_prompts(self) -> Tensor:
         width = self._ids.shape[1]
         positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
         seen = None
@@ -99,24 +123,21 @@ class CachedDecoder:
             # A place of padding sees itself, or its softmax would be of nothing.
             is_text = (self._mask == 1)[:, None, None] | torch.eye(width, dtype=torch.bool)
             seen = is_text & torch.ones(width, width, dtype=torch.bool).tril()
-        hidden = self._forward(self._ids, positions, seen, is_causal=seen is None)
-        if not all_places:
-            hidden = hidden[:, -1]
-        logits = self._parts.head(self._parts.last_norm(hidden).flatten(0, -2))
-        logits = logits.view(*hidden.shape[:-1], -1)
-        if all_places:  # a product of one row has other last bits, which a text must not depend on
-            logits[:, -1] = self._parts.head(self._parts.last_norm(hidden[:, -1]))
-        return logits
+        return self._forward(self._ids, positions, seen, is_causal=seen is None)
 
     def add(self, tokens: Tensor) -> Tensor:
         """Add a token to each text, ``[B] int64``, and return the logits after it, ``[B, V]``."""
+        return self._parts.head(self.next_states(tokens))
+
+    def next_states(self, tokens: Tensor) -> Tensor:
+        """Add a token to each text, ``[B] int64``; return the normed states, ``[B, width]``."""
         seen = self._hidden
         if seen is not None:
             seen = seen[..., : self._length + 1]
         positions = self._next_positions[:, None]
         hidden = self._forward(tokens[:, None], positions, seen, is_causal=False)
         self._next_positions = self._next_positions + 1
-        return self._parts.head(self._parts.last_norm(hidden[:, 0]))
+        return self._parts.last_norm(hidden[:, 0])
 
     @property
     def keys_and_values(self) -> tuple[Tensor, Tensor]:
@@ -126,12 +147,14 @@ class CachedDecoder:
     def _forward(
         self, ids: Tensor, positions: Tensor, seen: Tensor | None, *, is_causal: bool
     ) -> Tensor:
-        start, end = self._length, self._length + ids.shape[1]
+        start, new = self._length, ids.shape[1]
+        end = start + new
 
         def keep(layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-            all_keys, all_values = self._keys[layer], self._values[layer]
-            all_keys[:, :, start:end], all_values[:, :, start:end] = keys, values
-            return all_keys[:, :, :end], all_values[:, :, :end]
+            all_keys, all_values = self._layers[layer]
+            all_keys.narrow(2, start, new).copy_(keys)
+            all_values.narrow(2, start, new).copy_(values)
+            return all_keys.narrow(2, 0, end), all_values.narrow(2, 0, end)
 
         hidden = hidden_states(self._parts, ids, positions, seen, keep, is_causal=is_causal)
         self._length = end
@@ -169,18 +192,16 @@ def hidden_states(
     if parts.rotary is not None:
         rotary = parts.rotary.cosines[positions], parts.rotary.sines[positions]
     heads, kv_heads, size = parts.num_heads, parts.num_kv_heads, parts.head_size
+    shares = (heads, kv_heads, kv_heads)
     for number, block in enumerate(parts.blocks):
         made = block.queries_keys_values(block.norm_before(hidden))
         made = made.view(rows, new, heads + 2 * kv_heads, size)
-        turned = made[:, :, : heads + kv_heads]
+        # Few views, each of which takes as long as a small product.
+        queries, keys, values = made.transpose(1, 2).split_with_sizes(shares, 1)
         if rotary is not None:
-            turned = _turned(turned, *rotary)
-        keys, values = keep(
-            number,
-            turned[:, :, heads:].transpose(1, 2),
-            made[:, :, heads + kv_heads :].transpose(1, 2),
-        )
-        queries = turned[:, :, :heads].transpose(1, 2)
+            turned = _turned(made.narrow(2, 0, heads + kv_heads), *rotary).transpose(1, 2)
+            queries, keys = turned.split_with_sizes(shares[:2], 1)
+        keys, values = keep(number, keys, values)
         if in_products and seen is not None:
             attended = row_attention(queries, keys, values, seen, block.scale)
         else:
