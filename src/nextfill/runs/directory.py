@@ -24,12 +24,10 @@ from nextfill.config.data_places import DATA
 from nextfill.core.atomic_write import recover_folder, sync, write_file
 from nextfill.core.checksums import (
     CHECKPOINTS,
-    CHECKSUM,
     STAGES,
     Record,
     file_checksum,
     folder_checksums,
-    line_checksum,
     read_record,
     record_problems,
     stage_files,
@@ -37,17 +35,15 @@ from nextfill.core.checksums import (
     write_record,
 )
 from nextfill.core.errors import RunError
-from nextfill.core.json_text import escape_surrogates, to_json
+from nextfill.core.json_text import escape_surrogates
 from nextfill.core.model_folders import refuse_checkpoint
 from nextfill.core.paths import check_utf8_name, user_path
 from nextfill.core.shell_command import shell_command
+from nextfill.runs.log_lines import append_line, read_lines, undamaged_size
 
 _LOCK = ".lock"
 _TEMPORARIES = (".*.tmp", ".tmp??????")
 """Ours, and those in which safetensors writes a file before it takes its place."""
-
-_BEFORE_CHECKSUM = f', "{CHECKSUM}": "'
-_CHECKED_END = len(_BEFORE_CHECKSUM) + 16 + len('"}')
 
 
 @dataclass(frozen=True)
@@ -102,30 +98,30 @@ class RunDirectory:
 
     def append_event(self, event: Mapping[str, Any]) -> None:
         """Add one line to the events."""
-        _append_line(self.events, event, self._seed)
+        append_line(self.events, event, self._seed)
 
     def append_timing(self, timing: Mapping[str, Any]) -> None:
         """Add one line to the timing."""
-        _append_line(self.timing, timing, self._seed)
+        append_line(self.timing, timing, self._seed)
 
     def read_events(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Return the events of a kind, or all, without a last line that a kill cut short.
 
         Another damaged line raises `RunError`.
         """
-        found = _read_lines(self.events, self._seed)
+        found = read_lines(self.events, self._seed)
         return [event for event in found if kind is None or event.get("event") == kind]
 
     def read_timing(self) -> list[dict[str, Any]]:
         """Return the timing so far, with that of steps taken again after a resume."""
-        return _read_lines(self.timing, self._seed)
+        return read_lines(self.timing, self._seed)
 
     def go_back_to(self, events: Mapping[str, Any], note: Callable[[str], None]) -> None:
         """Cut the events back to their size and checksum at a checkpoint.
 
         The timing is not cut back, since the time was spent, except from a damaged line on.
         """
-        size = _undamaged_size(self.timing, self._seed)
+        size = undamaged_size(self.timing, self._seed)
         if self.timing.is_file() and size < self.timing.read_bytes().rfind(b"\n") + 1:
             note(f"{self.timing} is damaged: what it holds from byte {size:,} on is left out")
         with self.timing.open("ab"):
@@ -206,59 +202,6 @@ def _opened_lock(path: Path) -> Any:
         return path.open("a")
     except OSError as error:
         raise RunError(f"{path.parent} cannot be written: {error.strerror}.") from error
-
-
-def _append_line(path: Path, record: Mapping[str, Any], seed: str) -> None:
-    """Add an object to a log, with its checksum; nothing of the log is read for it."""
-    text = to_json(record)
-    checked = f'{text[:-1]}{_BEFORE_CHECKSUM}{line_checksum(seed, text)}"}}\n'
-    with path.open("a", encoding="utf-8") as file:
-        file.write(checked)
-
-
-def _read_lines(path: Path, seed: str) -> list[dict[str, Any]]:
-    """Return the objects of a log; logs of early runs, which have no checksums, are not checked."""
-    lines = _complete_lines(path)
-    checked = any(_BEFORE_CHECKSUM.encode() in line[-_CHECKED_END:] for line in lines)
-    return [
-        _read_line(line, f"{path}:{number}", seed if checked else None)
-        for number, line in enumerate(lines, start=1)
-    ]
-
-
-def _complete_lines(path: Path) -> list[bytes]:
-    """Return the lines of a log without one that a kill cut short, which contains no zeros."""
-    if not path.is_file():
-        return []
-    *lines, rest = path.read_bytes().split(b"\n")
-    return [*lines, rest] if b"\0" in rest else lines
-
-
-def _read_line(line: bytes, place: str, seed: str | None) -> dict[str, Any]:
-    """Return the object of a line of a log, unchecked where there is no seed."""
-    try:
-        record = json.loads(line)
-        if not isinstance(record, dict):
-            raise RunError(f"{place} is damaged: found {line[:80]!r}, expected an object.")
-        if seed is not None:
-            text = line[:-_CHECKED_END].decode("utf-8") + "}"
-            if record.pop(CHECKSUM, None) != line_checksum(seed, text):
-                raise RunError(f"{place} is damaged: its checksum is another.")
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{place} is damaged: {error}.") from error
-    return record
-
-
-def _undamaged_size(path: Path, seed: str) -> int:
-    """Return the size in bytes of a log up to its first damaged line."""
-    size = 0
-    for line in _complete_lines(path):
-        try:
-            _read_line(line, "", seed)
-        except RunError:
-            break
-        size += len(line) + 1
-    return size
 
 
 def write_text(path: Path, text: str) -> None:
