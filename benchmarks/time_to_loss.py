@@ -44,7 +44,7 @@ OURS, TUNED, GUIDE = "nextfill", "trainer bf16, tuned", "trainer fp32, the guide
 PEERS = (TUNED, GUIDE)
 CORPORA, OBJECTIVES = ("wikitext-2", "eli5"), ("causal", "masked")
 BLOCK, OTHER_BLOCKS = 128, 48
-RATES, BATCHES = (5e-4, 1e-3, 2e-3, 4e-3), (4, 8)
+RATES, BATCHES = (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3), (4, 8)
 MARKS = 12
 """Scores of a run, and those of its first steps."""
 
