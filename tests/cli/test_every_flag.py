@@ -223,6 +223,7 @@ COMPANIONS: dict[Path_, dict[Path_, Any]] = {
     ("page",): {("show",): 2},
     ("ray_address",): {("engine",): "ray"},
     ("workers",): {("engine",): "ray"},
+    ("training", "batch_size"): {("training", "least_steps"): 9},
     ("evaluation", "mask_seed"): {("objective",): "masked"},
     **{
         ("masking", name): {("objective",): "masked"}
