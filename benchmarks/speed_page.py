@@ -49,7 +49,8 @@ def rows(found: dict[str, dict[str, Any]]) -> Iterator[Row]:
     if one := found.get("preparation"):
         work = f"prepare {one['megabytes']:g} MB, leaks searched"
         yield Row(work, "the guide, 2 processes", one["guide / nextfill"], "preparation")
-    yield from rows_to_loss(found.get("time-to-loss", {}))
+    source = "time-to-loss" if "time-to-loss" in found else "time-to-loss-quick"
+    yield from rows_to_loss(found.get(source, {}), source)
     yield from rows_of_sizes(found.get("preparation-large", {}))
     for name, work in STEPS.items():
         yield from rows_of_step(found.get(f"step-{name}", {}), work, f"step-{name}")
@@ -106,7 +107,7 @@ def rows_of_step(one: dict[str, Any], work: str, source: str) -> Iterator[Row]:
             yield Row(of, f"trainer {kind}", share, source, "of its memory")
 
 
-def rows_to_loss(one: dict[str, Any]) -> Iterator[Row]:
+def rows_to_loss(one: dict[str, Any], source: str) -> Iterator[Row]:
     """Yield the comparisons of the seconds to a peer's best held-out loss."""
     for work, compared in one.items():
         for key in compared if isinstance(compared, dict) else ():
@@ -116,9 +117,9 @@ def rows_to_loss(one: dict[str, Any]) -> Iterator[Row]:
             of = f"{work}, {one['blocks']} blocks, seeds: {one['seeds']}"
             to, ratio = f"to the peer's best held-out loss, {of}", compared[key]
             if ratio is None:
-                yield Row(to, peer, 0.0, "time-to-loss", "times as fast: not reached")
+                yield Row(to, peer, 0.0, source, "times as fast: not reached")
             else:
-                yield Row(to, peer, ratio["seconds"], "time-to-loss")
+                yield Row(to, peer, ratio["seconds"], source)
 
 
 def rows_of_ways(ways: dict[str, Any], work: str, peer: str, source: str) -> Iterator[Row]:

@@ -458,7 +458,8 @@ def main() -> None:
                 chosen = CHOSEN | {key: Chosen(**one) for key, one in of_search.items()}
                 compared = compare(objective, given.seeds, chosen, folder, runs)
                 results[name] = {"searched": bool(of_search), **compared}
-    record(SEARCH if given.search else "time-to-loss", results, given.out)
+    name = "time-to-loss-quick" if given.quick else "time-to-loss"
+    record(SEARCH if given.search else name, results, given.out)
 
 
 if __name__ == "__main__":
