@@ -42,6 +42,17 @@ def torchrun(count: int, restarts: int, *words: object) -> list[str]:
     return [sys.executable, *command, "nextfill", "train", *map(str, words), "--quiet"]
 
 
+def begun(*words: object) -> subprocess.Popen[str]:
+    """A training by two ranks under way, with three restarts."""
+    return subprocess.Popen(
+        torchrun(2, 3, *words),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def done(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, env=environment(), capture_output=True, text=True, timeout=MOST_S, check=False
@@ -210,13 +221,7 @@ def test_a_killed_rank_is_started_again(seed, parallel, tiny_model, text_file, t
     words += ["--parallel", parallel]
     trained(*words, "--out", tmp_path / "whole", "--nproc", 2)
     out = tmp_path / "killed"
-    process = subprocess.Popen(
-        torchrun(2, 3, *words, "--out", out),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = begun(*words, "--out", out)
     step = chance.randint(3, 36)
     wait_for((out / f"checkpoints/step-{step // 2 * 2:08d}").exists, process)
     time.sleep(chance.random() * 0.2)
@@ -236,13 +241,7 @@ def test_a_rank_killed_in_the_middle_of_a_save_is_started_again(
     words += ["--max-steps", 30, "--eval-every", 30, "--parallel", "fsdp"]
     trained(*words, "--out", tmp_path / "whole", "--nproc", 2)
     out = tmp_path / "killed"
-    process = subprocess.Popen(
-        torchrun(2, 3, *words, "--out", out),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = begun(*words, "--out", out)
     step = chance.randint(1, 24)
     wait_for((out / f"checkpoints/step-{step:08d}").exists, process)
     # Of a share itself, half written, in three of the cases.

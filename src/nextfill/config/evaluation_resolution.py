@@ -13,14 +13,13 @@ from nextfill.config.options import Assignment
 from nextfill.config.problems.data_problems import other_than_jsonl
 from nextfill.config.problems.training_problems import training_mask_problems
 from nextfill.config.recipe_file import CONFIG, read_run_settings
-from nextfill.config.resolve import refuse
+from nextfill.config.resolve import OBJECTIVE, refuse
 from nextfill.config.resumption import check_recorded_data, names_of_data
 from nextfill.config.shorthands import normal_form
 from nextfill.core.errors import ConfigError
 from nextfill.core.model_folders import refuse_checkpoint
 from nextfill.core.paths import user_path
 
-OBJECTIVE = ("objective",)
 ATTENTION = ("model", "attn_implementation")
 FOR_TRAINING = {
     *(("blocks", name) for name in ("packing", "end_of_document", "isolate", "window_rows")),

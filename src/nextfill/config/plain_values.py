@@ -14,6 +14,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from nextfill.config.bounds import Bound
+from nextfill.core.json_text import has_surrogates
 
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")
 _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?(e-?[0-9]{1,2})?")
@@ -97,7 +98,7 @@ def _of_parts(origin: Any, parts: tuple[Any, ...], value: Any) -> Any:
 def _scalar(kind: Any, value: Any) -> Any:
     """Return a text, a truth or a number, which may be written out."""
     given = type(value)
-    if kind is str and given is str and (value.isascii() or _is_whole_text(value)):
+    if kind is str and given is str and not has_surrogates(value):
         return value
     if kind is bool and given is bool:
         return value
@@ -111,10 +112,6 @@ def _scalar(kind: Any, value: Any) -> Any:
         if given is str and _DECIMAL.fullmatch(value):
             return float(value)
     raise NotPlainError
-
-
-def _is_whole_text(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _within(value: Any, bounds: tuple[Any, ...]) -> Any:

@@ -41,6 +41,16 @@ def escape_surrogates(text: str) -> str:
     return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
+def has_surrogates(text: str) -> bool:
+    r"""Tell whether a text holds lone surrogates, which UTF-8 cannot hold.
+
+    Example:
+        >>> has_surrogates("caf\udce9"), has_surrogates("café")
+        (True, False)
+    """
+    return not text.isascii() and _SURROGATE.search(text) is not None
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nextfill.core.errors import NextfillError
-from nextfill.core.json_text import to_json
+from nextfill.core.json_text import has_surrogates, to_json
 from nextfill.core.url_redaction import scrub
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -133,7 +133,7 @@ def as_utf8(text: str, encoding: str) -> str:
         >>> as_utf8("caf\udcc3\udca9", "ascii")
         'café'
     """
-    if text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text):
+    if not has_surrogates(text):
         return text
     try:
         return text.encode(encoding, "surrogateescape").decode("utf-8")
