@@ -4,23 +4,26 @@ The positions are gathered *before* the model's own head, by a hook on the modul
 head takes; the head itself, with whatever scales and caps it has, stays the model's own. A probe at
 the start finds that module by comparing with the full head, which is used where none will do.
 Another finds whether the head is a linear layer and nothing else, whose logits need not be whole
-while it is trained (`head_loss`).
+while it is trained (`head_loss`), and a third what of the last layer can be left to these positions
+(`last_layer`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from nextfill.models.architecture import bodies, configs_of
 from nextfill.models.computation import guarded, in_mode, probe_ids, restored
 from nextfill.models.documents.isolation import Isolation
 from nextfill.models.documents.transformers_masks import known_to_masks
 from nextfill.models.head_loss import PlainHead, is_worthwhile, plain_head
+from nextfill.models.last_layer import LastLayer, parts_of_last_layer
 from nextfill.models.libraries import REFUSALS
 from nextfill.models.loss import Read, mask_for_router, nats_of, router_off
 from nextfill.objectives.batch import Batch
@@ -32,10 +35,12 @@ class RowLogits:
     def __init__(self, model: nn.Module, isolation: Isolation) -> None:
         self._model = model
         self._isolation = isolation
+        self.is_compiled = False  # what is compiled takes no hooks
         self.configs = configs_of(model)
         with router_off(self.configs):
             self._body = self._probe()
             self._head = None if self._body is None else self._probe_head(self._body)
+            self._last = None if self._body is None else self._probe_last_layer(self._body)
 
     @property
     def gathers(self) -> bool:
@@ -60,8 +65,9 @@ class RowLogits:
         The others are ``[B, T] int64``, padded at the right, as `Isolation.inputs` takes them.
         """
         inputs = self._isolation.inputs(input_ids, position_ids, document_ids)
+        last = self._last_layer(len(rows), input_ids.numel())
         with router_off(self.configs):
-            return self._forward(self._body, inputs, rows)[0]
+            return self._forward(self._body, inputs, rows, last)[0]
 
     def figures(
         self,
@@ -96,10 +102,15 @@ class RowLogits:
                 stack.enter_context(router_off(self.configs))
             given = [] if head is None else stack.enter_context(head.left_out())
             stack.enter_context(known_to_masks(host, rows.device))
-            logits, router = self._forward(self._body, inputs, rows)
+            last = None if with_router else self._last_layer(len(rows), batch[0].numel())
+            logits, router = self._forward(self._body, inputs, rows, last)
         if head is None:
             return read(logits, targets), router
         return head.nats(given[0].flatten(0, 1), targets), router
+
+    def _last_layer(self, rows: int, positions: int) -> LastLayer | None:
+        last = None if self.is_compiled else self._last
+        return last if last is not None and last.is_worthwhile(rows, positions) else None
 
     def _is_left_out(self, read: Read, rows: int) -> bool:
         if read is not nats_of or self._head is None or not torch.is_grad_enabled():
@@ -107,14 +118,27 @@ class RowLogits:
         return self._head.in_use and is_worthwhile(rows, self._head.vocabulary)
 
     def _forward(
-        self, body: nn.Module | None, inputs: dict[str, Any], rows: Tensor
+        self,
+        body: nn.Module | None,
+        inputs: dict[str, Any],
+        rows: Tensor,
+        last: LastLayer | None = None,
+        *,
+        weights: dict[str, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        with (
-            guarded(self._model),
-            self._isolation.attention(self._model),
-            nullcontext() if body is None else _gathered(body, rows),
-        ):
-            output = self._model(**inputs)
+        with ExitStack() as stack:
+            stack.enter_context(guarded(self._model))
+            stack.enter_context(self._isolation.attention(self._model))
+            gone_on: list[bool] = []
+            if last is not None:
+                gone_on = stack.enter_context(last.at(rows, inputs["input_ids"].shape))
+            if body is not None:
+                stack.enter_context(_gathered(body, rows, gone_on))
+            output = (
+                self._model(**inputs)
+                if weights is None
+                else functional_call(self._model, weights, kwargs=inputs)
+            )
         logits = output.logits.flatten(0, 1)
         logits = logits[rows] if body is None else logits
         router = getattr(output, "aux_loss", None)
@@ -137,6 +161,27 @@ class RowLogits:
                     continue  # the head wants the whole sequence, or takes it from elsewhere
                 if logits.shape == full.shape and torch.allclose(logits, full, 1e-4, 1e-4):
                     return body
+        return None
+
+    @torch.no_grad()
+    def _probe_last_layer(self, body: nn.Module) -> LastLayer | None:
+        """Return the part of the last layer at some positions with the same result, if any has."""
+        device = next(self._model.parameters()).device
+        ids = probe_ids(self._model, 2, 6).to(device)
+        positions = torch.arange(6, device=device).expand(2, 6)
+        rows = torch.tensor([2, 6, 11], device=device)
+        inputs = self._isolation.inputs(ids, positions, torch.zeros_like(ids))
+        with in_mode(self._model, training=False), restored(self._model):
+            for last in parts_of_last_layer(body):
+                weights = last.shaken_weights(self._model)
+                try:
+                    full, _ = self._forward(body, inputs, rows, weights=weights)
+                    logits, _ = self._forward(body, inputs, rows, last, weights=weights)
+                except REFUSALS:
+                    continue
+                same = logits.shape == full.shape and torch.allclose(logits, full, 1e-4, 1e-4)
+                if same and last.has_taken_rows:
+                    return last
         return None
 
     @torch.no_grad()
@@ -170,11 +215,18 @@ class RowLogits:
 
 
 @contextmanager
-def _gathered(body: nn.Module, rows: Tensor) -> Iterator[None]:
-    """Make a module return the hidden states of some positions alone."""
+def _gathered(body: nn.Module, rows: Tensor, gone_on: list[bool]) -> Iterator[None]:
+    """Make a module return the hidden states of some positions alone.
+
+    Args:
+        body: The module.
+        rows: These positions.
+        gone_on: Has a member where the last layer has no others (`LastLayer.at`).
+    """
 
     def gather(module: nn.Module, args: Any, output: Any) -> Any:
-        output.last_hidden_state = output[0].flatten(0, 1)[rows][None]
+        if not gone_on:
+            output.last_hidden_state = output[0].flatten(0, 1)[rows][None]
         return output
 
     handle = body.register_forward_hook(gather)

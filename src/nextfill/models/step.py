@@ -78,8 +78,12 @@ class StepModule(nn.Module):
     @contextmanager
     def _in_training(self) -> Iterator[None]:
         layers = nullcontext() if self._layers is None else self._layers.in_use()
-        with layers, self.isolation.attention(self.model):
-            yield
+        self._logits.is_compiled = self._layers is not None
+        try:
+            with layers, self.isolation.attention(self.model):
+                yield
+        finally:
+            self._logits.is_compiled = False
 
     def forward(
         self,
