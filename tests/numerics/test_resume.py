@@ -9,35 +9,24 @@ from pathlib import Path
 import pytest
 
 from tests.processes import Forks, steps_taken
-
-STEPS = 12
+from tests.small_job import STEPS, words_of
 
 
 @pytest.fixture(scope="module")
 def settings(
     tiny_tokenizer: Path, text_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> list[str]:
-    """A job of 12 steps with dropout, a little larger than tiny so that a step can be hit."""
-    flags = {
-        "--model": "scratch:gpt2",
-        "--tokenizer": tiny_tokenizer,
-        "--data": text_file,
-        "--cache-dir": tmp_path_factory.mktemp("cache"),
-        "--block-size": 64,
-        "--batch-size": 8,
-        "--micro-batch-size": 4,
-        "--max-steps": STEPS,
-        "--save-every": 5,
-        "--eval-every": 4,
-        "--dropout": 0.1,
-        "--learning-rate": 1e-3,
-        "--precision": "fp32",
-    }
-    words = [str(word) for pair in flags.items() for word in pair]
-    shape = {"n_embd": 128, "n_layer": 3, "n_head": 4, "n_positions": 128}
-    for key, value in shape.items():
-        words += ["--set", f"model.config.{key}={value}"]
-    return words
+    """A job a little larger than tiny, so that a step can be hit."""
+    return words_of(
+        tiny_tokenizer,
+        text_file,
+        tmp_path_factory.mktemp("cache"),
+        width=128,
+        layers=3,
+        heads=4,
+        save_every=5,
+        eval_every=4,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -19,10 +19,9 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.processes import finish, kill_when, signal_when, start, steps_taken
+from tests.small_job import STEPS, words_of
 
 pytestmark = pytest.mark.trial
-
-STEPS = 12
 
 
 def writing(run: Path, step: int) -> bool:
@@ -33,27 +32,17 @@ def writing(run: Path, step: int) -> bool:
 def settings(
     tiny_tokenizer: Path, text_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> list[str]:
-    flags = {
-        "--model": "scratch:gpt2",
-        "--tokenizer": tiny_tokenizer,
-        "--data": text_file,
-        "--cache-dir": tmp_path_factory.mktemp("cache"),
-        "--block-size": 64,
-        "--batch-size": 8,
-        "--micro-batch-size": 4,
-        "--max-steps": STEPS,
-        "--save-every": 4,
-        "--eval-every": 5,
-        "--dropout": 0.1,
-        "--learning-rate": 1e-3,
-        "--precision": "fp32",
-    }
-    words = [str(word) for pair in flags.items() for word in pair]
-    # Large enough that writing a checkpoint takes a while.
-    shape = {"n_embd": 512, "n_layer": 4, "n_head": 8, "n_positions": 128}
-    for key, value in shape.items():
-        words += ["--set", f"model.config.{key}={value}"]
-    return words
+    """A job large enough that writing a checkpoint takes a while."""
+    return words_of(
+        tiny_tokenizer,
+        text_file,
+        tmp_path_factory.mktemp("cache"),
+        width=512,
+        layers=4,
+        heads=8,
+        save_every=4,
+        eval_every=5,
+    )
 
 
 @pytest.fixture(scope="module")

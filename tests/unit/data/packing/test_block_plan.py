@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,38 +14,16 @@ from nextfill.data.packing.block_plan import (
     count_up,
     plan_blocks,
 )
-from nextfill.data.store.token_store import DOCUMENT, TokenStore
 from tests.properties import examples
+from tests.unit.data.packing.documents_of_lengths import every, frames, shards_of_lengths, store_of
 
 NO_FRAME = Frame()
 END = Frame(suffix=(0,))
 
 
-def store_of(*shards: list[int]) -> TokenStore:
-    """A store of documents of these lengths, without files: packing reads nothing else."""
-    meta = {"shards": [{"documents": len(s), "tokens": sum(s)} for s in shards]}
-    rows = np.zeros(sum(map(len, shards)), DOCUMENT)
-    rows["tokens"] = [length for shard in shards for length in shard]
-    store = TokenStore(Path("nowhere"), meta)
-    store.__dict__["documents"] = rows
-    return store
-
-
-def every(store: TokenStore) -> np.ndarray:
-    return np.arange(len(store.documents))
-
-
 def segments(plan: BlockPlan) -> list[list[tuple[int, int, int]]]:
     rows = list(zip(plan.document.tolist(), plan.start.tolist(), plan.length.tolist(), strict=True))
     return [rows[a:b] for a, b in zip(plan.block_ptr[:-1], plan.block_ptr[1:], strict=True)]
-
-
-frames = st.builds(
-    Frame,
-    st.lists(st.integers(0, 9), max_size=2).map(tuple),
-    st.lists(st.integers(0, 9), max_size=2).map(tuple),
-)
-shards_of_lengths = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=12), max_size=4)
 
 
 @given(

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 from nextfill.core.errors import DataError
 from nextfill.data.document import Document, ReadCounts
@@ -26,22 +25,12 @@ from nextfill.data.store.encoder import Encoder
 from nextfill.data.store.store_integrity import DamagedStoreError
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.store.writer import write_store
-
-WORDS = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abcdé")}, "?"))
-WORDS.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-
-TEXTS = ["a b c", "", "d", "a a a a a", "  ", "é b", "c"]
-IDS = [[1, 2, 3], [], [4], [1] * 5, [], [5, 2], [3]]
+from tests.unit.data.store.small_documents import IDS, TEXTS, WORDS, documents
 
 
 @pytest.fixture
 def encoder() -> Encoder:
     return Encoder(WORDS, engine="tokenizers")
-
-
-def documents() -> Iterator[Document]:
-    for number, text in enumerate(TEXTS):
-        yield Document(text, 10 * number, {"kind": f"k{number % 2}"})
 
 
 @pytest.mark.parametrize("shard_tokens", [1, 3, 4, 100])

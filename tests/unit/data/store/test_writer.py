@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 from nextfill.core.errors import DataError
 from nextfill.data.document import Document, ReadCounts
@@ -16,22 +15,12 @@ from nextfill.data.store import shard_writer as shard
 from nextfill.data.store import writer as write
 from nextfill.data.store.encoder import Encoder
 from nextfill.data.store.writer import write_store
-
-WORDS = Tokenizer(models.WordLevel({w: i for i, w in enumerate("?abcdé")}, "?"))
-WORDS.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-
-TEXTS = ["a b c", "", "d", "a a a a a", "  ", "é b", "c"]
-IDS = [[1, 2, 3], [], [4], [1] * 5, [], [5, 2], [3]]
+from tests.unit.data.store.small_documents import IDS, WORDS, documents
 
 
 @pytest.fixture
 def encoder() -> Encoder:
     return Encoder(WORDS, engine="tokenizers")
-
-
-def documents() -> Iterator[Document]:
-    for number, text in enumerate(TEXTS):
-        yield Document(text, 10 * number, {"kind": f"k{number % 2}"})
 
 
 def test_shards_close_at_the_limit(tmp_path: Path, encoder: Encoder) -> None:
