@@ -27,6 +27,9 @@ STEPS = {
 }
 
 
+NOT_REACHED = "that loss was not reached"
+
+
 class Row(NamedTuple):
     """One comparison: how many times as fast as another way, or how much of its memory."""
 
@@ -35,6 +38,11 @@ class Row(NamedTuple):
     times: float
     source: str
     figure: str = "times as fast"
+
+    @property
+    def result(self) -> str:
+        """The figure in words."""
+        return self.figure if self.figure == NOT_REACHED else f"{self.times:.2f} {self.figure}"
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:
@@ -117,7 +125,7 @@ def rows_to_loss(one: dict[str, Any], source: str) -> Iterator[Row]:
             of = f"{work}, {one['blocks']} blocks, seeds: {one['seeds']}"
             to, ratio = f"to the peer's best held-out loss, {of}", compared[key]
             if ratio is None:
-                yield Row(to, peer, 0.0, source, "times as fast: not reached")
+                yield Row(to, peer, 0.0, source, NOT_REACHED)
             else:
                 yield Row(to, peer, ratio["seconds"], source)
 
@@ -135,7 +143,7 @@ def table(comparisons: list[Row]) -> Iterator[str]:
     yield "|---|---|---|---|"
     for row in comparisons:
         source = f"[{row.source}.json](../benchmarks/results/{row.source}.json)"
-        yield f"| {row.work} | {row.against} | {row.times:.2f} {row.figure} | {source} |"
+        yield f"| {row.work} | {row.against} | {row.result} | {source} |"
 
 
 def bars(comparisons: list[Row]) -> str:
