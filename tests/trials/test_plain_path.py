@@ -23,7 +23,7 @@ from nextfill.training import loop
 
 pytestmark = pytest.mark.trial
 
-STEPS = 200
+STEPS, BLOCK = 200, 128
 SMALL = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4}
 GPT2 = {"n_layer": 2, "n_embd": 64, "n_head": 4, "n_positions": 128}
 CASES = {
@@ -32,7 +32,7 @@ CASES = {
     "gpt2": ("causal", "scratch:gpt2", GPT2),
     "roberta": ("masked", "scratch:roberta", {**SMALL, "intermediate_size": 128}),
 }
-DATA = {"data": "builtin:torch-docs", "split": "train[:400]", "test_size": 40}
+DATA = {"data": "builtin:torch-docs", "split": "train[:800]", "test_size": 40}
 ADAMW = {"beta1": 0.9, "beta2": 0.95, "weight_decay": 0.1, "warmup_steps": 0.05}
 MOST = {"fp32": 1e-5, "bf16": 1e-2}
 MOST_AT_THE_END = 0.005
@@ -67,7 +67,7 @@ def test_the_losses_are_those_of_the_plain_path(
         out=tmp_path / "run",
         **DATA,
         **ADAMW,
-        **{"block_size": 64, "batch_size": 4, "packing": packing, "precision": precision},
+        **{"block_size": BLOCK, "batch_size": 8, "packing": packing, "precision": precision},
         **{"dropout": 0.0, "max_steps": STEPS, "learning_rate": 1e-3, "eval_every": STEPS},
     )
     events = [
@@ -84,7 +84,7 @@ def test_the_losses_are_those_of_the_plain_path(
     after = [one for one in events if one["event"] == "evaluation"][-1]
     shutil.copytree(tmp_path / "run" / "model", tmp_path / "plain")
     plain.save_pretrained(tmp_path / "plain")
-    scored = nextfill.evaluate(str(tmp_path / "plain"), block_size=64, **DATA)
+    scored = nextfill.evaluate(str(tmp_path / "plain"), block_size=BLOCK, **DATA)
     ends = [after["nats"] / after["targets"], scored.nats / scored.targets]
     assert (after["targets"], objective) == (scored.targets, scored.objective)
     with capsys.disabled():
