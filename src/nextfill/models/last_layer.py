@@ -35,6 +35,9 @@ _SHARE = 0.75
 _NOISE = 0.1
 """Standard deviation of what is added to a weight to try a part."""
 
+_NUMBERS = 65_537
+"""Numbers of this noise that are drawn: a prime, so that no two rows of a weight have the same."""
+
 
 class LastLayer:
     """The part of a last layer that is computed at some positions alone.
@@ -53,11 +56,12 @@ class LastLayer:
 
     def is_worthwhile(self, rows: int, positions: int) -> bool:
         """Return whether to compute the rows alone, of which some are left out."""
+        if not 0 < rows <= _SHARE * positions:
+            return False
         # Activations that are made anew on the way back would be made without a hook.
-        is_checkpointed = self._layer.training and any(
+        return not self._layer.training or not any(
             getattr(one, "gradient_checkpointing", False) for one in self._layer.modules()
         )
-        return 0 < rows <= _SHARE * positions and not is_checkpointed
 
     def shaken_weights(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the layer's weights, by their names in a model, with noise added.
@@ -65,9 +69,15 @@ class LastLayer:
         Networks begin with zeros in places, which would hide how the positions hang together.
         """
         own = set(map(id, self._layer.parameters()))
-        generator = torch.Generator().manual_seed(0)
+        numbers = torch.randn(_NUMBERS, generator=torch.Generator().manual_seed(0))
+
+        def shaken(weight: Tensor) -> Tensor:
+            own_numbers = numbers.to(weight).repeat(-(-weight.numel() // _NUMBERS))
+            noise = own_numbers[: weight.numel()].view(weight.shape)
+            return torch.add(weight, noise, alpha=_NOISE)
+
         return {
-            name: p + _NOISE * torch.randn(p.shape, generator=generator).to(p)
+            name: shaken(p)
             for name, p in model.named_parameters()
             if id(p) in own and p.is_floating_point()
         }
