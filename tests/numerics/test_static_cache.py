@@ -118,6 +118,7 @@ def test_what_is_computed_otherwise_is_left_to_transformers(make_model):
                                                   "rope_theta": 1e4}).eval()  # fmt: skip
     for model in (words, hooked, longer, make_model("opt").eval(), make_model("gpt2").double()):
         assert read_decoder(model, "fp32") is None
+        assert read_decoder(model, "laid out") is None
         assert read_decoder(model, "half") is None  # whose rounding would hide a small difference
 
 
