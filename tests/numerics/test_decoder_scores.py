@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 import nextfill
 from nextfill.data.packing.block_reader import NO_TARGET
-from nextfill.models.inference import decoder_scores
+from nextfill.models.inference import decoder_layouts, decoder_scores
 from nextfill.models.inference.decoder_layouts import read_decoder
 from nextfill.models.inference.decoder_scores import DecoderScores
+from nextfill.models.inference.matrix_products import Weights
+from nextfill.models.inference.static_cache import Parts
 from nextfill.models.loss import nats_and_hits
 
 
@@ -56,6 +59,33 @@ def test_nats_are_those_of_each_text_alone(
             expected.append(nats[labels[row, :length] != NO_TARGET])
     torch.testing.assert_close(found, torch.cat(expected), rtol=1e-5, atol=1e-5)
     assert torch.equal(both[:, 0], found)
+
+
+@pytest.mark.parametrize(
+    ("weights", "tried"),
+    [
+        ("fp32", ["fp32"]),
+        ("laid out", ["laid out"]),
+        ("half", ["fp32", "half"]),
+        ("int8", ["fp32", "int8"]),
+    ],
+)
+def test_only_rounded_weights_are_tried_in_float32_first(
+    make_model: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    weights: Weights,
+    tried: list[Weights],
+) -> None:
+    trials: list[Weights] = []
+    has_its_logits = decoder_layouts.has_its_logits
+
+    def counted(model: nn.Module, parts: Parts, form: Weights) -> bool:
+        trials.append(form)
+        return has_its_logits(model, parts, form)
+
+    monkeypatch.setattr(decoder_layouts, "has_its_logits", counted)
+    assert read_decoder(make_model("gpt2").eval(), weights) is not None
+    assert trials == tried
 
 
 @pytest.fixture(scope="module")

@@ -118,7 +118,23 @@ def test_what_is_computed_otherwise_is_left_to_transformers(make_model):
                                                   "rope_theta": 1e4}).eval()  # fmt: skip
     for model in (words, hooked, longer, make_model("opt").eval(), make_model("gpt2").double()):
         assert read_decoder(model, "fp32") is None
+        assert read_decoder(model, "laid out") is None
         assert read_decoder(model, "half") is None  # whose rounding would hide a small difference
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_layout_is_tried_anew_as_weights_change(make_model):
+    model = wrapped(make_model("gpt2").eval(), modules=["wte"])
+    lora = [one for name, one in model.named_parameters() if "lora" in name]
+    factors = [one.detach().clone() for one in lora]
+    with torch.no_grad():
+        for one in lora:
+            one.zero_()
+    assert read_decoder(model, "laid out") is not None  # an adapter that adds nothing yet
+    with torch.no_grad():
+        for one, factor in zip(lora, factors, strict=True):
+            one.copy_(factor)
+    assert read_decoder(model, "laid out") is None
 
 
 @pytest.mark.parametrize("rows", [1, 3, 16])

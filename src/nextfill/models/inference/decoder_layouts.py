@@ -51,8 +51,8 @@ def read_decoder(model: nn.Module, weights: Weights, *, for_one: bool = False) -
     the logits of all, in half precision: nearly half of the bytes that a step reads.
 
     The model is in evaluation mode, on the CPU, in float32. That the parts have its logits is
-    tried with texts of several lengths, padded at the left, read at once and token by token: in
-    float32 first, as rounded weights would hide a small difference.
+    tried with texts of several lengths, padded at the left, read at once and token by token: where
+    weights are rounded in float32 first, as their rounding would hide a small difference.
     """
     reader = _READERS.get((type(model).__module__, type(model).__name__))
     if reader is None or next(model.parameters()).device.type != "cpu":
@@ -63,7 +63,8 @@ def read_decoder(model: nn.Module, weights: Weights, *, for_one: bool = False) -
         return None  # weights in 4 bits, which dense ones would undo
     parts: Parts | None = None
     with torch.inference_mode(False), torch.no_grad():
-        for form in dict.fromkeys(("fp32", weights)):
+        rounds = _TOLERANCES[weights] > _TOLERANCES["fp32"]
+        for form in ("fp32", weights) if rounds else (weights,):
             parts = None  # not two copies of the weights at a time
             parts = reader(model, form)
             if parts is not None and for_one and form == "half":
