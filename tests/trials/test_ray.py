@@ -171,18 +171,24 @@ def test_a_cluster_that_does_not_answer_is_told(words, told, folder, tmp_path):
     assert time.monotonic() - began_s < 60
 
 
-def test_a_file_that_a_worker_cannot_read_is_named(folder, tmp_path):
+def test_files_that_workers_cannot_read_are_named_as_by_one_process(folder, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     for file in folder.iterdir():
         (data / file.name).symlink_to(file)
     (data / "07.jsonl").unlink()
     (data / "07.jsonl").write_text('{"text": "a"}\n{"text": \n')
-    process = start(data, tmp_path, ["--engine", "ray", "--workers", "2"])
-    _, errors = process.communicate()
-    assert process.returncode == 2, errors
-    assert "07.jsonl:2" in errors
-    assert "Traceback" not in errors
+    (data / "09.jsonl").unlink()
+    (data / "09.jsonl").write_text("true\n")
+    said = []
+    for words in ([], ["--engine", "ray", "--workers", "2"]):
+        process = start(data, tmp_path, words)
+        _, errors = process.communicate()
+        assert process.returncode == 2, errors
+        said.append(errors)
+    assert said[0] == said[1]
+    assert "2 files cannot be read" in said[0]
+    assert "07.jsonl:2" in said[0]
 
 
 def test_a_part_that_loses_every_worker_ends_the_command(folder, tmp_path):

@@ -87,17 +87,22 @@ def _joined(
                     contexts = None if item.contexts is None else item.contexts.copy()
                     yield replace(item, rows=rows, contexts=contexts)
                 elif isinstance(item, PartError):
-                    raise (
-                        EngineMismatchError(item.message)
-                        if item.is_mismatch
-                        else DataError(item.message)
-                    )
+                    raise _error_of(source, item)
                 else:
                     _add(counts, item)
                     for level, message in [one for one in item.notes if one not in noted]:
                         noted.add((level, message))
                         logger.log(level, "%s", message)
     source.check()
+
+
+def _error_of(source: Source, error: PartError) -> Exception:
+    """Return the error that one reading of the source would end with."""
+    if error.is_mismatch:
+        return EngineMismatchError(error.message)
+    if error.file is not None and source.unreadable is not None:
+        return source.unreadable(error.file, error.message)
+    return DataError(error.message)
 
 
 def _add(counts: ReadCounts, end: PartEnd) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from nextfill.config import DataConfig
 from nextfill.core.errors import DataError
 from nextfill.data.document import ReadCounts, Source
+from nextfill.data.records.unreadable_files import UnreadableFileError
 from nextfill.data.source_parts import read_documents
 from nextfill.data.store.encoded_batch import (
     EncodedBatch,
@@ -80,10 +81,17 @@ class PartEnd:
 
 @dataclass(frozen=True)
 class PartError:
-    """The error that a part ended with, in words; ``is_mismatch`` is of two engines."""
+    """The error that a part ended with.
+
+    Args:
+        message: What it says.
+        is_mismatch: Whether two engines gave other ids.
+        file: Place among all files of the one that cannot be read; None for other errors.
+    """
 
     message: str
     is_mismatch: bool
+    file: int | None = None
 
 
 PartItem = EncodedBatch | PartEnd | PartError
@@ -97,7 +105,8 @@ def encoded_part(part: SourcePart, encoder: EncoderFacts) -> Iterator[PartItem]:
         try:
             yield from _batches(part, encoder, counts)
         except DataError as error:
-            yield PartError(str(error), isinstance(error, EngineMismatchError))
+            file = error.at if isinstance(error, UnreadableFileError) else None
+            yield PartError(str(error), isinstance(error, EngineMismatchError), file)
             return
     yield PartEnd(counts, tuple(notes))
 

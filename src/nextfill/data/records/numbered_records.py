@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count
 
 from nextfill.core.amounts import amount
 from nextfill.core.errors import DataError
 from nextfill.data.document import Record, Source
 from nextfill.data.records.files import File, ReadOptions, Row
 from nextfill.data.records.slices import Piece, read_pieces
-from nextfill.data.records.unreadable_files import read_each
+from nextfill.data.records.unreadable_files import UnreadableFileError, is_out_of_reach
 
 
 def by_number(rows: Iterator[Row], name: str) -> Iterator[Row]:
@@ -53,7 +54,9 @@ def divided(
         own = replace(options, beside_text={}, tables=None if options.tables is None else {})
         part = replace(
             source,
-            read=partial(_read, source.name, group, partial(read_file, own)),
+            read=partial(
+                _read, [*enumerate(group, first)], partial(read_file, own), len(files) > 1
+            ),
             beside_text=own.beside_text,
             tables={} if own.tables is None else own.tables,
             noted_fields=set(),
@@ -61,6 +64,7 @@ def divided(
             contents={},
             whole_files=(),
             check=lambda: None,
+            unreadable=None,
             divided=None,
         )
         parts.append(part)
@@ -68,7 +72,15 @@ def divided(
 
 
 def _read(
-    name: str, files: Sequence[File], read_file: Callable[[File], Iterator[Row]]
+    files: Sequence[tuple[int, File]], read_file: Callable[[File], Iterator[Row]], several: bool
 ) -> Iterator[Record]:
-    for number, (where, value) in enumerate(read_each(files, read_file, name)):
-        yield Record(number, value, where)
+    """Yield the records of some files, each with its place among all, which are ``several``."""
+    numbers = count()
+    for at, file in files:
+        try:
+            for where, value in read_file(file):
+                yield Record(next(numbers), value, where)
+        except DataError as error:
+            if is_out_of_reach(error) or not several:
+                raise
+            raise UnreadableFileError(str(error), at) from error

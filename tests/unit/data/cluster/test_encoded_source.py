@@ -178,6 +178,35 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert not [*(tmp_path / "cache" / "stores").iterdir()]
 
 
+BAD: dict[str, dict[int, str]] = {
+    "one": {4: '{"text": "a"}\n{"text": \n'},
+    "the first of all": {0: "[1]\n"},
+    "two of one part": {4: "1\n", 5: '{"text": "a"}\n{\n'},
+    "two of several": {2: '{"text": "a"}\n{\n', 7: "true\n"},
+    "one of another kind between": {2: "1\n", 5: '{"text": 3}\n', 8: '"a" "b"\n'},
+    "after a record without text": {3: '{"text": 3}\n', 4: "1\n"},
+    "all but two": dict.fromkeys(range(2, 9), "\n1\n"),
+    "more than are named": dict.fromkeys(range(3, 16), "1\n"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("most_parts", [2, 4, 100])
+def test_files_that_cannot_be_read_are_told_as_by_one_process(
+    bad: str, most_parts: int, tmp_path: Path
+) -> None:
+    write_lines(tmp_path / "data", JOBS["texts"][0])
+    for number, content in BAD[bad].items():
+        (tmp_path / "data" / f"{number:03}.jsonl").write_text(content)
+    with pytest.raises(DataError) as alone:
+        prepared(tmp_path / "data", tmp_path / "alone")
+    with pytest.raises(DataError) as parts:
+        prepared(tmp_path / "data", tmp_path / "parts", InTurn(most_parts))
+    assert str(parts.value) == str(alone.value)
+    assert "cannot be read" in str(alone.value) or len(BAD[bad]) < 3
+    assert not [*tmp_path.glob("parts/stores/*")]
+
+
 def test_a_file_that_changes_meanwhile_is_told(tmp_path: Path) -> None:
     write_lines(tmp_path / "data", JOBS["texts"][0])
 
