@@ -19,6 +19,7 @@ from nextfill.data.cluster.source_part import (
     SourcePart,
 )
 from nextfill.data.document import ReadCounts, Source, add_counts
+from nextfill.data.records.fields.field_hints import ENOUGH_TEXTS
 from nextfill.data.source_parts import read_documents
 from nextfill.data.store.encoded_batch import EncodedBatch
 from nextfill.data.store.encoder import Encoder, EngineMismatchError
@@ -53,15 +54,20 @@ def encoded_source(
 ) -> EncodedSource | None:
     """Return the documents of a source as its workers encode them; None where none can.
 
-    The first records are read here: the fields that they have are those of all.
+    The first records are read here: the fields that they have are those of all, and what is told
+    of the first texts of a source is told of these.
     """
     read, first = read_documents(source, data)
     if next(read, None) is None:
         return None
+    while first.with_text < ENOUGH_TEXTS and next(read, None) is not None:
+        pass
     fields = first.text_field, first.context_field
     sources = [source] if source.divided is None else source.divided(workers.most_parts)
     if len(sources) == 1:
-        logger.info("%s: one worker reads it, for it is one file or a slice", source.name)
+        logger.info("%s: one worker reads it: a slice, or one file not divided", source.name)
+    for one in sources:
+        one.noted_fields.add(fields[0] or "")
     parts = [SourcePart(one, data, fields) for one in sources]
     if not workers.can_take(parts[0]):
         logger.warning("%s: read by this process, for an open archive cannot be sent", source.name)

@@ -30,6 +30,7 @@ from nextfill.data.records.file_fingerprint import (
     joined_files,
     whole_files,
 )
+from nextfill.data.records.file_ranges import divided
 from nextfill.data.records.file_selection import DESCRIPTION, HIDDEN, describe_counts
 from nextfill.data.records.files import (
     File,
@@ -58,7 +59,7 @@ from nextfill.data.records.formats.text_encodings import (
     with_encodings,
 )
 from nextfill.data.records.local_files import files_by_split, find_files, is_path
-from nextfill.data.records.numbered_records import by_number, divided, numbered
+from nextfill.data.records.numbered_records import by_number, numbered
 from nextfill.data.records.python_data.dataset_splits import TRAIN, held_out_split
 from nextfill.data.records.python_data.live_records import open_held
 from nextfill.data.records.remote_files import files_at
