@@ -215,6 +215,38 @@ def test_an_archive_is_read_by_this_process(folder, tmp_path):
     assert_same(tmp_path / "alone" / "stores", tmp_path / "ray" / "stores")
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "txt", "parquet"])
+def test_one_large_file_is_divided(kind, folder, tmp_path):
+    lines = [line for one in sorted(folder.iterdir()) for line in one.read_text().splitlines()]
+    texts = [f"{turn} {json.loads(line)['text']}" for turn in range(4) for line in lines]
+    file = tmp_path / f"large.{kind}"
+    if kind == "parquet":
+        pq = pytest.importorskip("pyarrow.parquet")
+        pa = pytest.importorskip("pyarrow")
+        pq.write_table(pa.table({"text": texts}), file, row_group_size=5000)
+    elif kind == "jsonl":
+        file.write_text("".join(json.dumps({"text": one}) + "\n" for one in texts))
+    else:
+        file.write_text("".join(f"{one}\n\n" for one in texts))
+    said = []
+    for cache, words in (("alone", []), ("ray", ["--engine", "ray", "--workers", "2"])):
+        process = start(file, tmp_path / cache, words)
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+        said.append(errors)
+    assert_same(tmp_path / "alone" / "stores", tmp_path / "ray" / "stores")
+    assert "one worker reads it" not in said[1]
+    if kind == "jsonl":
+        with file.open("a") as end:
+            end.write("true\n")
+        said = []
+        for words in ([], ["--engine", "ray", "--workers", "2"]):
+            process = start(file, tmp_path / "cache", words)
+            said.append(process.communicate()[1])
+        assert said[0] == said[1]
+        assert f"large.jsonl:{len(texts) + 1}: found true or false" in said[0]
+
+
 def test_names_may_be_relative(folder, alone, tmp_path, monkeypatch):
     monkeypatch.chdir(folder.parent)
     for cache, words in (("alone", []), ("ray", ["--engine", "ray", "--workers", "2"])):

@@ -201,7 +201,8 @@ def test_one_file_of_plain_text_is_divided(
 ) -> None:
     monkeypatch.setattr(file_ranges, "LEAST_BYTES", 1)
     file, workers = tmp_path / "a.txt", InTurn(7)
-    text = "".join(f"{one}\n\n" if n % 3 else f"{one}\n" for n, one in enumerate(sum(TEXTS, [])))
+    lines = [one for some in TEXTS for one in some]
+    text = "".join(f"{one}\n\n" if n % 3 else f"{one}\n" for n, one in enumerate(lines))
     file.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", end).encode())
     alone = prepared(file, tmp_path / "alone", txt=txt)
     assert_same(alone, prepared(file, tmp_path / "parts", workers, txt=txt))
@@ -247,7 +248,7 @@ def test_what_is_told_of_the_first_texts_is_told_once(
                 prepared(tmp_path / f"data{case}", tmp_path / f"{name}-{case}", workers)
             said.append(caplog.messages[:])
         assert said[0] == said[1]
-        assert len(said[0]) == case
+        assert sum("brackets and names" in one for one in said[0]) == case
 
 
 BAD: dict[str, dict[int, str]] = {
