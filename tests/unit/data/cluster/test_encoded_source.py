@@ -238,8 +238,9 @@ def test_what_is_told_of_the_first_texts_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(file_ranges, "LEAST_BYTES", 1)
-    plain, written = {"text": "a b"}, {"text": '{"text": "a"}'}
-    for case, records in enumerate(([plain] * 300 + [written] * 300, [written] * 300)):
+    plain = [{"text": f"a b {n}"} for n in range(300)]
+    written = [{"text": json.dumps({"text": f"a {'b ' * n}"})} for n in range(300)]
+    for case, records in enumerate((plain + written, written)):
         write_lines(tmp_path / f"data{case}", [records])
         said = []
         for name, workers in (("alone", None), ("parts", InTurn(9))):

@@ -178,7 +178,7 @@ def count_lines(file: File) -> int:
     """Count the lines of a file, up to a fault of one, which is told by whoever reads it."""
     lines = 0
     with reading(file.name), open_file(file) as stream, suppress(_NotTextError):
-        for lines, _ in enumerate(_lines(stream, file.most_bytes, is_first=True), 1):  # noqa: B007
+        for lines, _ in enumerate(_lines(stream, file.most_bytes), 1):  # noqa: B007
             pass
     return lines
 
@@ -215,7 +215,7 @@ class _NotTextError(Exception):
         self.fault = fault
 
 
-def _lines(stream: BinaryIO, most: int, *, is_first: bool) -> Iterator[bytes]:
+def _lines(stream: BinaryIO, most: int, *, is_first: bool = True) -> Iterator[bytes]:
     """Yield the lines of a file with their ends, up to a NUL or a line that is too long.
 
     Looking at blocks, not lines, costs nothing; and the lines before have been read when the error
