@@ -34,6 +34,9 @@ NOTED = (*WEB, "s3", "s3a")
 CONNECT_S = 10.0
 READ_S = 25.0
 S3_READ_S = 12.0
+GOOGLE_READ_S = 6.0
+"""gcsfs tries six times, and waits for 16 seconds in all between them."""
+
 S3_TRIES = 2
 """s3fs tries five times, each of which botocore tries thrice: minutes, where nothing answers.
 
@@ -123,7 +126,9 @@ def _timeouts(scheme: str, flag: str) -> dict[str, Any]:
         except ImportError:
             return {}
         # A number would be the limit of a whole answer, and cut a large file short.
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
+        read_s = GOOGLE_READ_S if scheme in GOOGLE and flag == "--data" else READ_S
+        connect_s = min(CONNECT_S, read_s)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
         if scheme in GOOGLE:
             return {"requests_timeout": timeout}
         settings = {"timeout": timeout, "trust_env": True}
