@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -34,8 +35,8 @@ NOTED = (*WEB, "s3", "s3a")
 CONNECT_S = 10.0
 READ_S = 25.0
 S3_READ_S = 12.0
-GOOGLE_READ_S = 6.0
-"""gcsfs tries six times, and waits for 16 seconds in all between them."""
+GOOGLE_READ_S = 3.0
+"""gcsfs tries six times, and waits for 34 seconds in all between them."""
 
 S3_TRIES = 2
 """s3fs tries five times, each of which botocore tries thrice: minutes, where nothing answers.
@@ -112,6 +113,8 @@ def file_system(address: str, name: str, flag: str = "--data") -> tuple[Any, str
         raise _unusable(name, flag, error) from None
     if scheme in ("s3", "s3a"):
         system.retries = S3_TRIES
+    if scheme in GOOGLE:  # what it logs of a last try, with a traceback, is in the error
+        logging.getLogger("gcsfs").addHandler(logging.NullHandler())
     return system, path
 
 
