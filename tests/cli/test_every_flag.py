@@ -251,7 +251,7 @@ COMPANIONS: dict[Path_, dict[Path_, Any]] = {
 REFUSED = {
     "evaluate": FOR_TRAINING | TRAINING_MASK_RATES | {("evaluation", "sets")},
     "packed_dataset": TRAINING_MASK_RATES | {("model", "attn_implementation")},
-    "look": TRAINING_MASK_RATES,
+    "look": TRAINING_MASK_RATES | {("store",), ("cache_limit",)},
     "prepare": {("model", "attn_implementation"), ("data", "streaming")},
 }
 """Settings that a command refuses with words, because its sections are shared with others."""
@@ -426,7 +426,7 @@ def test_every_flag_changes_its_setting_and_nothing_else(command, setting, capsy
     value = value_of(command, path)
     if path in REFUSED.get(command, ()):
         assert main([*command.split(), *WORDS.get(command, []), *at_flag(setting, value)]) == 2
-        reasons = (" is for training", ": masks are for masked models")
+        reasons = (" is for training", " is for preparing", ": masks are for masked models")
         told = capsys.readouterr().err
         assert any(f"{setting.flag}{reason}" in told for reason in reasons)
         return

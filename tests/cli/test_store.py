@@ -84,6 +84,23 @@ def test_training_through_a_cache_smaller_than_the_store(job, tmp_path, many_sha
         nextfill.train(**too_little)
 
 
+def test_what_other_runs_were_trained_on_comes_from_the_store_too(job, tmp_path, monkeypatch):
+    store = tmp_path / "shared"
+    settings = {**job, "max_steps": 2, "save_every": None, "eval_every": None, "store": store}
+    nextfill.train(out=tmp_path / "run", cache_dir=tmp_path / "first", **settings)
+    [there] = store.iterdir()
+    other = {"data": tmp_path / "other.jsonl", "cache_dir": tmp_path / "second", "store": store}
+    other["data"].write_text('{"text": "An oak."}\n' * 3 + '{"text": "An elm."}\n', "utf-8")
+    scored = {"device": "cpu", "quiet": True, "split": "train"}
+    nextfill.evaluate(tmp_path / "run", **scored, **other)
+    copy = tmp_path / "second" / "stores" / there.name
+    assert (copy / "address.json").is_file()
+
+    other |= {"cache_dir": tmp_path / "third", "model": tmp_path / "run"}
+    nextfill.train(out=tmp_path / "next", **{**settings, **other})
+    assert (tmp_path / "third" / "stores" / there.name / "address.json").is_file()
+
+
 def test_text_at_an_address_is_prepared(job, tmp_path):
     memory = fsspec.filesystem("memory")
     memory.pipe("/texts/a.jsonl", job["data"].read_bytes())

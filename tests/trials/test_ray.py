@@ -67,9 +67,15 @@ def start(data: Path, cache: Path, words: Sequence[str], **options: object) -> s
     )
 
 
+def files_of(stores: Path) -> list[Path]:
+    """Return the files of stores, but for what is written once one is looked at again."""
+    found = (path for path in stores.rglob("*") if path.is_file())
+    return sorted(path.relative_to(stores) for path in found if "verified-" not in path.name)
+
+
 def assert_same(one: Path, other: Path) -> None:
-    files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
-    assert files == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
+    files = files_of(one)
+    assert files == files_of(other)
     for file in files:
         assert (one / file).read_bytes() == (other / file).read_bytes(), file
 
@@ -171,18 +177,24 @@ def test_a_cluster_that_does_not_answer_is_told(words, told, folder, tmp_path):
     assert time.monotonic() - began_s < 60
 
 
-def test_a_file_that_a_worker_cannot_read_is_named(folder, tmp_path):
+def test_files_that_workers_cannot_read_are_named_as_by_one_process(folder, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     for file in folder.iterdir():
         (data / file.name).symlink_to(file)
     (data / "07.jsonl").unlink()
     (data / "07.jsonl").write_text('{"text": "a"}\n{"text": \n')
-    process = start(data, tmp_path, ["--engine", "ray", "--workers", "2"])
-    _, errors = process.communicate()
-    assert process.returncode == 2, errors
-    assert "07.jsonl:2" in errors
-    assert "Traceback" not in errors
+    (data / "09.jsonl").unlink()
+    (data / "09.jsonl").write_text("true\n")
+    said = []
+    for words in ([], ["--engine", "ray", "--workers", "2"]):
+        process = start(data, tmp_path, words)
+        _, errors = process.communicate()
+        assert process.returncode == 2, errors
+        said.append(errors)
+    assert said[0] == said[1]
+    assert "2 files cannot be read" in said[0]
+    assert "07.jsonl:2" in said[0]
 
 
 def test_a_part_that_loses_every_worker_ends_the_command(folder, tmp_path):
@@ -207,6 +219,38 @@ def test_an_archive_is_read_by_this_process(folder, tmp_path):
         assert process.returncode == 0, errors
     assert "read by this process" in errors
     assert_same(tmp_path / "alone" / "stores", tmp_path / "ray" / "stores")
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "txt", "parquet"])
+def test_one_large_file_is_divided(kind, folder, tmp_path):
+    lines = [line for one in sorted(folder.iterdir()) for line in one.read_text().splitlines()]
+    texts = [f"{turn} {json.loads(line)['text']}" for turn in range(4) for line in lines]
+    file = tmp_path / f"large.{kind}"
+    if kind == "parquet":
+        pq = pytest.importorskip("pyarrow.parquet")
+        pa = pytest.importorskip("pyarrow")
+        pq.write_table(pa.table({"text": texts}), file, row_group_size=5000)
+    elif kind == "jsonl":
+        file.write_text("".join(json.dumps({"text": one}) + "\n" for one in texts))
+    else:
+        file.write_text("".join(f"{one}\n\n" for one in texts))
+    said = []
+    for cache, words in (("alone", []), ("ray", ["--engine", "ray", "--workers", "2"])):
+        process = start(file, tmp_path / cache, words)
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+        said.append(errors)
+    assert_same(tmp_path / "alone" / "stores", tmp_path / "ray" / "stores")
+    assert "one worker reads it" not in said[1]
+    if kind == "jsonl":
+        with file.open("a") as end:
+            end.write("true\n")
+        said = []
+        for words in ([], ["--engine", "ray", "--workers", "2"]):
+            process = start(file, tmp_path / "cache", words)
+            said.append(process.communicate()[1])
+        assert said[0] == said[1]
+        assert f"large.jsonl:{len(texts) + 1}: found true or false" in said[0]
 
 
 def test_names_may_be_relative(folder, alone, tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ INTERNAL = {
     "CallbackError",  # unpacked again where text is streamed
     "DamagedStoreError",  # a DataError, whose store is made again where it can be
     "NoFieldError",  # a DataError, after which a source is read without the field
+    "UnreadableFileError",  # a DataError, told with those of the files after it
     "ReadingStoppedError",  # of a thread that is asked to stop
     "LostRankError",  # of a group, which joined_ranks makes a RunError of
     "EngineMismatchError",  # a DataError, after which the slower engine begins

@@ -20,6 +20,7 @@ from nextfill.config.command_line.python_messages import in_keywords
 from nextfill.config.layers import build
 from nextfill.config.options import Assignment
 from nextfill.config.prefixes import MASKED_BASE
+from nextfill.config.problems.data_problems import look_problems
 from nextfill.config.problems.infilling_problems import infilling_problems
 from nextfill.config.problems.training_problems import training_mask_problems
 from nextfill.config.resolve import refuse
@@ -137,7 +138,8 @@ def look_config(layer: Sequence[Assignment], problems: Sequence[str]) -> LookCon
     """Return the settings of a look; masks want a tokenizer that has one."""
     config = build(LookConfig, [layer], problems)
     typed = normal_form(LookConfig, layer)
-    refuse([*infilling_problems(config, typed), *training_mask_problems(typed)])
+    found = [*infilling_problems(config, typed), *training_mask_problems(typed)]
+    refuse([*found, *look_problems(typed)])
     named = {one.path for one in typed}
     if config.objective == "masked" and not named & {("model", "name"), ("model", "tokenizer")}:
         return replace(config, model=replace(config.model, name=MASKED_BASE))

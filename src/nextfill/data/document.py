@@ -55,6 +55,10 @@ class Source:
         lacks: Fields to keep that it need not have, as another source beside it has them.
         noted_fields: Fields of which a note was given, so that another pass gives none.
         check: Raises an error where its files have changed since it was opened.
+        recounted: Returns the same part of a source with the lines before it counted, for messages;
+            None where they are known.
+        unreadable: Returns the error for a file that a part could not read and all such after it,
+            from its place among the files and why.
         divided: Returns the same records as so many sources at most, each of which can be read by
             itself; None where only one reading tells where a record stands.
     """
@@ -80,6 +84,8 @@ class Source:
     lacks: Sequence[str] = ()
     noted_fields: set[str] = field(default_factory=set)
     check: Callable[[], None] = lambda: None
+    recounted: Callable[[], Source] | None = None
+    unreadable: Callable[[int, str], Exception] | None = None
     divided: Callable[[int], Sequence[Source]] | None = None
 
     @property

@@ -120,7 +120,9 @@ class EvaluationData:
             run_train = own_train or training_part(
                 run,
                 loaded.tokenizer,
-                cache=cache_place(self.config.cache_dir, self.config.cache_limit),
+                cache=cache_place(
+                    self.config.cache_dir, self.config.cache_limit, self.config.store
+                ),
                 on_note=self.on_note,
                 on_progress=self.on_progress,
             )

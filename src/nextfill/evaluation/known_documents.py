@@ -85,7 +85,7 @@ def find_known_documents(
 
     So has the model that this run began with, if that is a run, and so on.
     """
-    cache = cache_place(config.cache_dir, config.cache_limit)
+    cache = cache_place(config.cache_dir, config.cache_limit, config.store)
     name, seen = config.model.name, set[Path]()
     found: dict[str, Mapping[str, int | None]] = {}
     while (run := run_of(name)) is not None and run not in seen:

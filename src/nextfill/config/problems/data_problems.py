@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 from nextfill.config import DataConfig
+from nextfill.config.options import Assignment
 from nextfill.core.cache_amounts import parse_size
 from nextfill.core.errors import ConfigError
 
 SET_NAME = re.compile(r"[A-Za-z0-9][\w-]*")
+_OF_STORES = {("store",), ("cache_limit",)}
+
 TAKEN_NAMES = ("held-out", "validation")
 """Names of sets that every run has."""
 
@@ -61,6 +64,16 @@ def _store_problems(store: str | None, data: Any) -> Iterator[str]:
             "--store is for text that is read whole, and --streaming reads it as it comes: leave "
             "one of them out."
         )
+
+
+def look_problems(layer: Iterable[Assignment]) -> Iterator[str]:
+    """Yield the settings of stores, in a layer in normal form, where no token is kept."""
+    for item in layer:
+        if item.path in _OF_STORES:
+            yield (
+                f"{item.label} is for preparing: leave it out, a look keeps nothing of the first "
+                "records that it reads. To have tokens there, type nextfill prepare."
+            )
 
 
 def mixture_problems(data: DataConfig) -> Iterator[str]:

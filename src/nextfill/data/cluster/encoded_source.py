@@ -19,6 +19,7 @@ from nextfill.data.cluster.source_part import (
     SourcePart,
 )
 from nextfill.data.document import ReadCounts, Source, add_counts
+from nextfill.data.records.fields.field_hints import ENOUGH_TEXTS
 from nextfill.data.source_parts import read_documents
 from nextfill.data.store.encoded_batch import EncodedBatch
 from nextfill.data.store.encoder import Encoder, EngineMismatchError
@@ -53,15 +54,20 @@ def encoded_source(
 ) -> EncodedSource | None:
     """Return the documents of a source as its workers encode them; None where none can.
 
-    The first records are read here: the fields that they have are those of all.
+    The first records are read here: the fields that they have are those of all, and what is told
+    of the first texts of a source is told of these.
     """
     read, first = read_documents(source, data)
     if next(read, None) is None:
         return None
+    while first.with_text < ENOUGH_TEXTS and next(read, None) is not None:
+        pass
     fields = first.text_field, first.context_field
     sources = [source] if source.divided is None else source.divided(workers.most_parts)
     if len(sources) == 1:
-        logger.info("%s: one worker reads it, for it is one file or a slice", source.name)
+        logger.info("%s: one worker reads it: a slice, or one file not divided", source.name)
+    for one in sources:
+        one.noted_fields.add(fields[0] or "")
     parts = [SourcePart(one, data, fields) for one in sources]
     if not workers.can_take(parts[0]):
         logger.warning("%s: read by this process, for an open archive cannot be sent", source.name)
@@ -87,17 +93,22 @@ def _joined(
                     contexts = None if item.contexts is None else item.contexts.copy()
                     yield replace(item, rows=rows, contexts=contexts)
                 elif isinstance(item, PartError):
-                    raise (
-                        EngineMismatchError(item.message)
-                        if item.is_mismatch
-                        else DataError(item.message)
-                    )
+                    raise _error_of(source, item)
                 else:
                     _add(counts, item)
                     for level, message in [one for one in item.notes if one not in noted]:
                         noted.add((level, message))
                         logger.log(level, "%s", message)
     source.check()
+
+
+def _error_of(source: Source, error: PartError) -> Exception:
+    """Return the error that one reading of the source would end with."""
+    if error.is_mismatch:
+        return EngineMismatchError(error.message)
+    if error.file is not None and source.unreadable is not None:
+        return source.unreadable(error.file, error.message)
+    return DataError(error.message)
 
 
 def _add(counts: ReadCounts, end: PartEnd) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from nextfill.config import DataConfig
 from nextfill.core.errors import DataError
 from nextfill.data.document import ReadCounts, Source
+from nextfill.data.records.unreadable_files import UnreadableFileError
 from nextfill.data.source_parts import read_documents
 from nextfill.data.store.encoded_batch import (
     EncodedBatch,
@@ -80,10 +81,17 @@ class PartEnd:
 
 @dataclass(frozen=True)
 class PartError:
-    """The error that a part ended with, in words; ``is_mismatch`` is of two engines."""
+    """The error that a part ended with.
+
+    Args:
+        message: What it says.
+        is_mismatch: Whether two engines gave other ids.
+        file: Place among all files of the one that cannot be read; None for other errors.
+    """
 
     message: str
     is_mismatch: bool
+    file: int | None = None
 
 
 PartItem = EncodedBatch | PartEnd | PartError
@@ -96,10 +104,30 @@ def encoded_part(part: SourcePart, encoder: EncoderFacts) -> Iterator[PartItem]:
     with _noted() as notes:
         try:
             yield from _batches(part, encoder, counts)
+        except EngineMismatchError as error:
+            yield PartError(str(error), is_mismatch=True)
+            return
         except DataError as error:
-            yield PartError(str(error), isinstance(error, EngineMismatchError))
+            error = _recounted(error, part, encoder)
+            file = error.at if isinstance(error, UnreadableFileError) else None
+            yield PartError(str(error), is_mismatch=False, file=file)
             return
     yield PartEnd(counts, tuple(notes))
+
+
+def _recounted(error: DataError, part: SourcePart, encoder: EncoderFacts) -> DataError:
+    """Return the error of a part with the numbers that its lines have in the whole file.
+
+    They are had by reading what comes before, and the part once more, which nobody does unasked.
+    """
+    if part.source.recounted is None:
+        return error
+    try:
+        for _ in _batches(replace(part, source=part.source.recounted()), encoder, ReadCounts()):
+            pass
+    except DataError as counted:
+        return counted
+    return error  # of a moment, such as the network's
 
 
 def _batches(part: SourcePart, facts: EncoderFacts, counts: ReadCounts) -> Iterator[EncodedBatch]:

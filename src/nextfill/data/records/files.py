@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 from nextfill.config import TxtMode
 from nextfill.core.shared_cache import recall, remember
 from nextfill.core.streams import printable
+from nextfill.data.records.range_stream import FileRange
 
 logger = logging.getLogger("nextfill")
 
@@ -62,6 +63,7 @@ class File:
         seeks: Whether the stored bytes can be read in any order without reading them anew.
         by_flag: Whether ``--format`` named the format.
         encoding: Python's name of a text file's encoding; empty for UTF-8.
+        range: The only part of it that is read; None for all.
     """
 
     name: str
@@ -73,6 +75,17 @@ class File:
     by_flag: bool = False
     encoding: str = ""
     remembered: Callable[[str, Callable[[], Any]], Any] = lambda question, answer: answer()
+    range: FileRange | None = None
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether something of it comes before what is read."""
+        return self.range is not None and self.range.begin > 0
+
+    @property
+    def before(self) -> int:
+        """Lines or rows of it that come before what is read, as far as they have been counted."""
+        return (self.range.before or 0) if self.range is not None else 0
 
     @property
     def may_unpack(self) -> bool:

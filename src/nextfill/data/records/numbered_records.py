@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterator
 
 from nextfill.core.amounts import amount
 from nextfill.core.errors import DataError
-from nextfill.data.document import Record, Source
-from nextfill.data.records.files import File, ReadOptions, Row
+from nextfill.data.document import Record
+from nextfill.data.records.files import Row
 from nextfill.data.records.slices import Piece, read_pieces
-from nextfill.data.records.unreadable_files import read_each
 
 
 def by_number(rows: Iterator[Row], name: str) -> Iterator[Row]:
@@ -32,43 +29,3 @@ def numbered(
         raise DataError(
             f"{name}: holds {amount(total, 'record') if total else 'no records'}{effect}."
         )
-
-
-def divided(
-    source: Source,
-    files: Sequence[File],
-    options: ReadOptions,
-    read_file: Callable[[ReadOptions, File], Iterator[Row]],
-    most: int,
-) -> list[Source]:
-    """Return the records of a source's files as so many sources at most, in their order.
-
-    Each numbers its records from 0, may have none, and has shapes of tables and counts of what is
-    beside text of its own.
-    """
-    size = -(-len(files) // most)
-    parts: list[Source] = []
-    for first in range(0, len(files), size):
-        group = files[first : first + size]
-        own = replace(options, beside_text={}, tables=None if options.tables is None else {})
-        part = replace(
-            source,
-            read=partial(_read, source.name, group, partial(read_file, own)),
-            beside_text=own.beside_text,
-            tables={} if own.tables is None else own.tables,
-            noted_fields=set(),
-            files={file.name: file.format for file in group},
-            contents={},
-            whole_files=(),
-            check=lambda: None,
-            divided=None,
-        )
-        parts.append(part)
-    return parts
-
-
-def _read(
-    name: str, files: Sequence[File], read_file: Callable[[File], Iterator[Row]]
-) -> Iterator[Record]:
-    for number, (where, value) in enumerate(read_each(files, read_file, name)):
-        yield Record(number, value, where)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -24,12 +25,27 @@ from nextfill.data.records.formats.compression import (
 )
 from nextfill.data.records.formats.file_formats import ARCHIVE, single_format
 from nextfill.data.records.output_folders import without_outputs
+from nextfill.data.records.socket_traffic import noted_session, noted_socket
 
 WEB = ("http", "https")
+GOOGLE = ("gs", "gcs")
+NOTED = (*WEB, "s3", "s3a")
+"""Kinds of addresses whose traffic is noted byte for byte."""
+
 CONNECT_S = 10.0
-READ_S = 30.0
+READ_S = 25.0
+S3_READ_S = 12.0
+GOOGLE_READ_S = 3.0
+"""gcsfs tries six times, and waits for 34 seconds in all between them."""
+
 S3_TRIES = 2
-"""s3fs tries five times, each of which botocore tries again: minutes, where nothing answers."""
+"""s3fs tries five times, each of which botocore tries thrice: minutes, where nothing answers.
+
+So many times twice, and 12 seconds each, are 50 seconds.
+"""
+
+_KEPT_S = 12.0
+"""Seconds that a connection to S3 is kept for the next request, aiobotocore's own."""
 
 _BUFFER_BYTES = 1 << 20
 _GONE = (404, 410)
@@ -86,7 +102,7 @@ def file_system(address: str, name: str, flag: str = "--data") -> tuple[Any, str
     scheme = _scheme(address)
     try:
         with reaching(name, flag):
-            system, path = url_to_fs(address, **_timeouts(scheme))
+            system, path = url_to_fs(address, **_timeouts(scheme, flag))
     except ImportError as error:
         extra = _EXTRAS.get(scheme)
         how = f"pip install 'nextfill[{extra}]'" if extra else scrub(str(error))
@@ -97,22 +113,36 @@ def file_system(address: str, name: str, flag: str = "--data") -> tuple[Any, str
         raise _unusable(name, flag, error) from None
     if scheme in ("s3", "s3a"):
         system.retries = S3_TRIES
+    if scheme in GOOGLE:  # what it logs of a last try, with a traceback, is in the error
+        logging.getLogger("gcsfs").addHandler(logging.NullHandler())
     return system, path
 
 
-def _timeouts(scheme: str) -> dict[str, Any]:
-    """Return time-outs as options of a file system, whose own may be none at all."""
-    if scheme in WEB:
+def _timeouts(scheme: str, flag: str) -> dict[str, Any]:
+    """Return time-outs as options of a file system, whose own may be none at all.
+
+    Who writes has a limit of silence of its own, and a server may need a while to store a piece.
+    """
+    if scheme in (*WEB, *GOOGLE):
         try:
             import aiohttp
         except ImportError:
             return {}
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
-        return {"client_kwargs": {"timeout": timeout, "trust_env": True}}
+        # A number would be the limit of a whole answer, and cut a large file short.
+        read_s = GOOGLE_READ_S if scheme in GOOGLE and flag == "--data" else READ_S
+        connect_s = min(CONNECT_S, read_s)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
+        if scheme in GOOGLE:
+            return {"requests_timeout": timeout}
+        settings = {"timeout": timeout, "trust_env": True}
+        return {"client_kwargs": settings, "get_client": noted_session}
     if scheme in ("s3", "s3a"):
-        times = {"connect_timeout": CONNECT_S, "read_timeout": READ_S}
-        return {"config_kwargs": {**times, "retries": {"max_attempts": 2}}}
-    return {"requests_timeout": READ_S} if scheme in ("gs", "gcs") else {}
+        read_s = S3_READ_S if flag == "--data" else READ_S
+        times = {"connect_timeout": CONNECT_S, "read_timeout": read_s}
+        sockets = {"socket_factory": noted_socket, "keepalive_timeout": _KEPT_S}
+        limits = {"retries": {"total_max_attempts": 2}, "connector_args": sockets}
+        return {"config_kwargs": {**times, **limits}}
+    return {}
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from nextfill.data.records.file_fingerprint import (
     joined_files,
     whole_files,
 )
+from nextfill.data.records.file_ranges import divided
 from nextfill.data.records.file_selection import DESCRIPTION, HIDDEN, describe_counts
 from nextfill.data.records.files import (
     File,
@@ -58,13 +59,13 @@ from nextfill.data.records.formats.text_encodings import (
     with_encodings,
 )
 from nextfill.data.records.local_files import files_by_split, find_files, is_path
-from nextfill.data.records.numbered_records import by_number, divided, numbered
+from nextfill.data.records.numbered_records import by_number, numbered
 from nextfill.data.records.python_data.dataset_splits import TRAIN, held_out_split
 from nextfill.data.records.python_data.live_records import open_held
 from nextfill.data.records.remote_files import files_at
 from nextfill.data.records.slices import Piece, check_slice, resolve
 from nextfill.data.records.split_names import split_advice
-from nextfill.data.records.unreadable_files import read_each
+from nextfill.data.records.unreadable_files import read_each, unreadable_from
 
 _FILE_SCHEME = "file://"
 
@@ -249,7 +250,11 @@ def _open_files(
     if live or pieces != (Piece(pieces[0].split),):  # the records of whole files, each once
         return source
     in_parts = partial(divided, source, files.files, options, _read_file)
-    return replace(source, divided=in_parts)
+
+    def unreadable(at: int, problem: str) -> DataError:
+        return unreadable_from(at, problem, files.files, read_file, name)
+
+    return replace(source, divided=in_parts, unreadable=unreadable)
 
 
 def _read_options(

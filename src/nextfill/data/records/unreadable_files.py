@@ -16,6 +16,19 @@ _MOST_READ = 1 << 28
 """Characters of other files that are read to find further problems: seconds of reading."""
 
 
+class UnreadableFileError(DataError):
+    """A file of a source that is read in parts cannot be read.
+
+    Args:
+        message: Why.
+        at: Its place among the files of the whole source, from 0.
+    """
+
+    def __init__(self, message: str, at: int) -> None:
+        super().__init__(message)
+        self.at = at
+
+
 def read_each(
     files: Sequence[File], read: Callable[[File], Iterator[Item]], name: str
 ) -> Iterator[Item]:
@@ -30,8 +43,27 @@ def read_each(
         except DataError as error:
             if is_out_of_reach(error) or len(files) == 1:
                 raise
-            others, unknown = problems_of(files[at + 1 :], read)
-            raise problem_message(name, [str(error), *others], unknown) from error
+            raise unreadable_from(at, str(error), files, read, name) from error
+
+
+def unreadable_from(
+    at: int,
+    problem: str,
+    files: Sequence[File],
+    read: Callable[[File], Iterator[Any]],
+    name: str,
+) -> DataError:
+    """Return the error for a file and all after it that cannot be read.
+
+    Args:
+        at: The file's place, from 0.
+        problem: Why it cannot be read.
+        files: All files of the source.
+        read: Reads one.
+        name: The source.
+    """
+    others, unknown = problems_of(files[at + 1 :], read)
+    return problem_message(name, [problem, *others], unknown)
 
 
 def problems_of(

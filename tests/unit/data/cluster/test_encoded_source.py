@@ -21,6 +21,7 @@ from nextfill.core.errors import DataError
 from nextfill.data.cluster.source_part import EncoderFacts, PartItem, SourcePart, encoded_part
 from nextfill.data.document import Document
 from nextfill.data.preparation import prepare_data
+from nextfill.data.records import file_ranges
 from nextfill.data.store import encoded_batch
 from nextfill.data.store.encoded_batch import EncodedBatch, batches, digest_bytes, encode, measure
 from nextfill.data.store.encoder import Encoded, Encoder
@@ -176,6 +177,108 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"004\.jsonl"):
         prepared(tmp_path / "data", tmp_path / "cache", InTurn(9))
     assert not [*(tmp_path / "cache" / "stores").iterdir()]
+
+
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("tokenizer", [WORDS, BYTES], ids=["words", "bytes"])
+def test_one_file_is_divided_among_workers(
+    job: str, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_ranges, "LEAST_BYTES", 1)
+    contents, told = JOBS[job]
+    records = [one for some in contents for one in some] * 6
+    write_lines(tmp_path / "data", [records])
+    file, workers = tmp_path / "data" / "000.jsonl", InTurn(7)
+    alone = prepared(file, tmp_path / "alone", None, tokenizer, **told)
+    assert_same(alone, prepared(file, tmp_path / "parts", workers, tokenizer, **told))
+    assert 3 < len(workers.parts) <= 7
+
+
+@pytest.mark.parametrize("txt", ["line", "paragraph"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_one_file_of_plain_text_is_divided(
+    txt: Any, end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_ranges, "LEAST_BYTES", 1)
+    file, workers = tmp_path / "a.txt", InTurn(7)
+    lines = [one for some in TEXTS for one in some]
+    text = "".join(f"{one}\n\n" if n % 3 else f"{one}\n" for n, one in enumerate(lines))
+    file.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", end).encode())
+    alone = prepared(file, tmp_path / "alone", txt=txt)
+    assert_same(alone, prepared(file, tmp_path / "parts", workers, txt=txt))
+    assert 3 < len(workers.parts) <= 7
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["{", "1", '{"text": 3}', '{"text": ["a", 3]}', '"a"', '{"text": "\\ud800"}', '{"n": 1}'],
+)
+@pytest.mark.parametrize("at", [130, 400, 599])
+def test_a_fault_in_a_range_is_told_as_by_one_process(
+    line: str, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_ranges, "LEAST_BYTES", 1)
+    lines = ['{"text": "a b"}', ""] * 300
+    lines[at] = line
+    for number in (0, 2):
+        write_lines(tmp_path / "data", [[{"text": "a"}]] * 3)
+        (tmp_path / "data" / "001.jsonl").write_text("\n".join(lines))
+        (tmp_path / "data" / "002.jsonl").write_text("true\n" * number)
+        said = []
+        for name, workers in (("alone", None), ("parts", InTurn(9))):
+            try:
+                prepared(tmp_path / "data", tmp_path / f"{name}-{number}", workers)
+            except DataError as error:
+                said.append(str(error))
+        assert len(said) == (0 if "n" in line and not number else 2), said
+        assert len({*said}) < 2
+
+
+def test_what_is_told_of_the_first_texts_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(file_ranges, "LEAST_BYTES", 1)
+    plain = [{"text": f"a b {n}"} for n in range(300)]
+    written = [{"text": json.dumps({"text": f"a {'b ' * n}"})} for n in range(300)]
+    for case, records in enumerate((plain + written, written)):
+        write_lines(tmp_path / f"data{case}", [records])
+        said = []
+        for name, workers in (("alone", None), ("parts", InTurn(9))):
+            caplog.clear()
+            with caplog.at_level(logging.WARNING, "nextfill"):
+                prepared(tmp_path / f"data{case}", tmp_path / f"{name}-{case}", workers)
+            said.append(caplog.messages[:])
+        assert said[0] == said[1]
+        assert sum("brackets and names" in one for one in said[0]) == case
+
+
+BAD: dict[str, dict[int, str]] = {
+    "one": {4: '{"text": "a"}\n{"text": \n'},
+    "the first of all": {0: "[1]\n"},
+    "two of one part": {4: "1\n", 5: '{"text": "a"}\n{\n'},
+    "two of several": {2: '{"text": "a"}\n{\n', 7: "true\n"},
+    "one of another kind between": {2: "1\n", 5: '{"text": 3}\n', 8: '"a" "b"\n'},
+    "after a record without text": {3: '{"text": 3}\n', 4: "1\n"},
+    "all but two": dict.fromkeys(range(2, 9), "\n1\n"),
+    "more than are named": dict.fromkeys(range(3, 16), "1\n"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("most_parts", [2, 4, 100])
+def test_files_that_cannot_be_read_are_told_as_by_one_process(
+    bad: str, most_parts: int, tmp_path: Path
+) -> None:
+    write_lines(tmp_path / "data", JOBS["texts"][0])
+    for number, content in BAD[bad].items():
+        (tmp_path / "data" / f"{number:03}.jsonl").write_text(content)
+    with pytest.raises(DataError) as alone:
+        prepared(tmp_path / "data", tmp_path / "alone")
+    with pytest.raises(DataError) as parts:
+        prepared(tmp_path / "data", tmp_path / "parts", InTurn(most_parts))
+    assert str(parts.value) == str(alone.value)
+    assert "cannot be read" in str(alone.value) or len(BAD[bad]) < 3
+    assert not [*tmp_path.glob("parts/stores/*")]
 
 
 def test_a_file_that_changes_meanwhile_is_told(tmp_path: Path) -> None:

@@ -178,7 +178,10 @@ def test_masking(address: str, shown: str) -> None:
 
 
 def test_time_outs_are_given_to_what_asks_the_network() -> None:
-    timeout = urls._timeouts("https")["client_kwargs"]["timeout"]
+    timeout = urls._timeouts("https", "--data")["client_kwargs"]["timeout"]
     assert isinstance(timeout, aiohttp.ClientTimeout)
     assert timeout.sock_connect == urls.CONNECT_S
-    assert urls._timeouts("s3")["config_kwargs"]["connect_timeout"] == urls.CONNECT_S
+    of_google = urls._timeouts("gs", "--data")["requests_timeout"]
+    assert of_google.total is None  # it would be of a whole answer, however long
+    assert of_google.sock_read == urls.GOOGLE_READ_S
+    assert urls._timeouts("s3", "--data")["config_kwargs"]["connect_timeout"] == urls.CONNECT_S

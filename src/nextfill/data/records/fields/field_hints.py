@@ -26,7 +26,7 @@ _ARRAYS = "NumPy's arrays"
 _ARRAY = re.compile(r"\barray\((\[.*?\]),\s*dtype=\w+\)", re.DOTALL)
 """As a frame of pandas writes the lists of a data set into CSV."""
 
-_ENOUGH = 3
+ENOUGH_TEXTS = 3
 """Texts of objects after which a field is known to hold them."""
 
 _MOST_CHARACTERS = 100_000
@@ -133,9 +133,9 @@ class ObjectsAsText:
 
     def look_at(self, path: str, text: str) -> None:
         """Look at the first text of a record."""
-        if path and len(self._hints) < _ENOUGH:
+        if path and len(self._hints) < ENOUGH_TEXTS:
             self._hints.append(_how_to_read(path, text))
-            if len(self._hints) == _ENOUGH:
+            if len(self._hints) == ENOUGH_TEXTS:
                 self.tell(path)
 
     def tell(self, path: str | None) -> None:

@@ -43,7 +43,9 @@ def read_parquet(file: File, options: ReadOptions) -> Iterator[Row]:
     with _table(file, "Parquet") as stream:
         table = pq.ParquetFile(stream)
         columns = columns_for(options.fields, table.schema_arrow)
-        yield from _rows(file, "Parquet", table.iter_batches(_ROWS, columns=columns), columns)
+        groups = None if file.range is None else [*range(file.range.begin, file.range.end)]
+        batches = table.iter_batches(_ROWS, columns=columns, row_groups=groups)
+        yield from _rows(file, "Parquet", batches, columns)
 
 
 def read_arrow(file: File, options: ReadOptions) -> Iterator[Row]:
@@ -51,6 +53,16 @@ def read_arrow(file: File, options: ReadOptions) -> Iterator[Row]:
     with _table(file, "Arrow") as stream:
         schema, batches = _open_arrow(stream)
         yield from _rows(file, "Arrow", batches, columns_for(options.fields, schema))
+
+
+def row_groups(file: File) -> list[tuple[int, int]]:
+    """Return the rows, and the bytes, of each row group of a Parquet file."""
+    import pyarrow.parquet as pq
+
+    with _table(file, "Parquet") as stream:
+        metadata = pq.ParquetFile(stream).metadata
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        return [(int(one.num_rows), int(one.total_byte_size)) for one in groups]
 
 
 def count_rows(file: File) -> int:
@@ -96,7 +108,7 @@ def _rows(
     """Yield the rows of batches, numbered."""
     import pyarrow as pa
 
-    number = 0
+    number = file.before
     try:
         for batch in batches:
             # Columns are found by prefix: where `a` is read, so is another named `a.b`.

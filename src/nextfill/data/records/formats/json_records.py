@@ -24,7 +24,7 @@ from nextfill.data.records.formats.compression import open_file, reading
 from nextfill.data.records.formats.text_and_csv import LOOKS_LIKE_UTF16, UTF16, byte_lines, decoded
 
 _PIECE = 1 << 16
-_LONGEST_LOOK = 1 << 16
+LONGEST_LOOK = 1 << 16
 """Characters of a value in which a key that stands twice is looked for."""
 _SPACE = " \t\n\r"
 # At least the longest token that, cut in half, is reported at its start: `-Infinity`, `\ud83d`.
@@ -35,7 +35,7 @@ def read_jsonl(file: File, options: ReadOptions) -> Iterator[Row]:
     """Yield one record a line, blank lines are none; or the rows of a table on the only line."""
     values = _json_lines(file, strings_only=options.strings_only)
     first, second = next(values, None), next(values, None)
-    if first is not None and second is None:
+    if first is not None and second is None and file.range is None:
         yield from _rows(file, options, *first)
         return
     for where, value in chain(filter(None, (first, second)), values):
@@ -45,7 +45,7 @@ def read_jsonl(file: File, options: ReadOptions) -> Iterator[Row]:
 
 def _json_lines(file: File, *, strings_only: bool) -> Iterator[tuple[str, Any]]:
     """Yield the place and the value of each line."""
-    keys = _RepeatedKeys()
+    keys = _RepeatedKeys(0 if file.is_begun else MOST_SEEN)
     name, quick = file.name, None
     for number, content in byte_lines(file):
         if quick is not None:
@@ -107,8 +107,8 @@ class _RepeatedKeys:
     long as reading them.
     """
 
-    def __init__(self) -> None:
-        self._left = MOST_SEEN
+    def __init__(self, most: int = MOST_SEEN) -> None:
+        self._left = most
 
     @property
     def are_looked_at(self) -> bool:
@@ -117,7 +117,7 @@ class _RepeatedKeys:
 
     def look_at(self, where: str, text: str) -> None:
         """Look at the text of a value."""
-        if not self._left or len(text) > _LONGEST_LOOK:
+        if not self._left or len(text) > LONGEST_LOOK:
             return
         self._left -= 1
         if key := repeated_key(text):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from itertools import chain
 from typing import BinaryIO, Literal
@@ -159,17 +160,27 @@ def text_lines(file: File) -> Iterator[tuple[int, str]]:
 
 def byte_lines(file: File) -> Iterator[tuple[int, bytes]]:
     """Yield what `text_lines` does in bytes, which `decoded` turns into text."""
-    number = 0
+    number = file.before
     with reading(file.name, file.compression), open_file(file) as stream:
         try:
-            for number, raw in enumerate(_lines(stream, file.most_bytes), start=1):
-                yield number, raw.removeprefix(BOM) if number == 1 else raw
+            lines = _lines(stream, file.most_bytes, is_first=not file.is_begun)
+            for number, raw in enumerate(lines, file.before + 1):
+                yield number, raw if number > 1 or file.is_begun else raw.removeprefix(BOM)
         except _NotTextError as error:
             number += 1
             if error.fault == "too long":
                 raise _too_long(file, "line", number) from None
             reason = _NUL if error.fault == "nul" else LOOKS_LIKE_UTF16
             raise _not_text(f"{file.name}:{number}", reason) from None
+
+
+def count_lines(file: File) -> int:
+    """Count the lines of a file, up to a fault of one, which is told by whoever reads it."""
+    lines = 0
+    with reading(file.name), open_file(file) as stream, suppress(_NotTextError):
+        for lines, _ in enumerate(_lines(stream, file.most_bytes), 1):  # noqa: B007
+            pass
+    return lines
 
 
 def decoded(file: File, number: int, content: bytes) -> str:
@@ -204,14 +215,14 @@ class _NotTextError(Exception):
         self.fault = fault
 
 
-def _lines(stream: BinaryIO, most: int) -> Iterator[bytes]:
+def _lines(stream: BinaryIO, most: int, *, is_first: bool = True) -> Iterator[bytes]:
     """Yield the lines of a file with their ends, up to a NUL or a line that is too long.
 
     Looking at blocks, not lines, costs nothing; and the lines before have been read when the error
     comes, so that their number is known.
     """
     begun: list[bytes] = []  # the pieces of an unfinished line
-    size, carried, is_first = 0, b"", True
+    size, carried = 0, b""
     while block := stream.read(_BUFFER_BYTES):
         if is_first and block.startswith(UTF16):
             raise _NotTextError("utf-16")
