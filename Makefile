@@ -9,13 +9,12 @@ STAMP := $(VENV)/.installed
 NOTEBOOK := build/notebook
 LEGACY := build/legacy
 S3 := build/s3
-GCS := build/gcs
 SIDE_BY_SIDE := --numprocesses logical --maxprocesses 8 --dist loadfile --durations 40 --durations-min 2
 
 # Set-up compiles nothing, so each module is to be compiled once, when it is first imported.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: bench bench-large demo notebook legacy s3 gcs test test-keras test-all lint base-causal base-masked clean
+.PHONY: bench bench-large demo notebook legacy s3 test test-keras test-all lint base-causal base-masked clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -45,12 +44,6 @@ s3:                   ## token stores in S3, in an environment of its own: S3's 
 	$(S3)/venv/bin/python -m pip install --quiet --no-compile --constraint $(S3)/constraints.txt \
 		--editable '.[s3,ray]' pytest hypothesis 'moto[s3]' flask flask-cors
 	$(S3)/venv/bin/python -m pytest tests/s3
-
-gcs:                  ## and at Google's storage, by its emulator
-	$(PYTHON) -m venv $(GCS)/venv
-	$(GCS)/venv/bin/python -m pip install --quiet --no-compile --constraint constraints.txt \
-		--editable '.[gcs]' pytest hypothesis gcp-storage-emulator
-	$(GCS)/venv/bin/python -m pytest tests/gcs
 
 test: $(STAMP)        ## the tests that every change must pass
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
