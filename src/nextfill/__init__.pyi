@@ -1839,7 +1839,7 @@ def prepare(
             has room; text that comes by --streaming is not kept there
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default of a command: info
-        engine: what reads and encodes: this process, or the workers of Ray, one file each (default:
+        engine: what reads and encodes: this process, or the workers of Ray, part by part (default:
             'local')
         ray_address: a cluster's address, HOST:PORT, or auto; default: Ray on this machine, for as
             long

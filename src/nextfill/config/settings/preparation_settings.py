@@ -47,7 +47,7 @@ class PrepareConfig(BlockSettings):
     """Settings of `nextfill prepare`."""
 
     engine: PreparationEngine = option(
-        "local", "what reads and encodes: this process, or the workers of Ray, one file each"
+        "local", "what reads and encodes: this process, or the workers of Ray, part by part"
     )
     ray_address: str | None = option(
         None, "a cluster's address, HOST:PORT, or auto; default: Ray on this machine, for as long"
