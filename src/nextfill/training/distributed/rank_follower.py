@@ -72,9 +72,9 @@ def _until_the_end(
             which, work = command.about
             take_part(whole, ranks, parts[which], "", lambda *_: None, work=work)
         elif command.kind is Kind.SHARD:
-            sharded = ShardedTraining(whole, optimizer)
+            sees_folder = see_same_folder(ranks)
+            sharded = ShardedTraining(whole, optimizer, sees_folder=sees_folder)
             writer = writers.enter_context(ShareWriter(ranks, sharded))
-            see_same_folder(ranks)
             setup, optimizer, ahead = sharded.setup, sharded.optimizer, None
         elif command.kind is Kind.STEP:
             step = command.number
