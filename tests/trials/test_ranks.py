@@ -270,7 +270,7 @@ def assert_same_portions(one: Path, other: Path) -> None:
     assert (one / "ledger.json").read_bytes() == (other / "ledger.json").read_bytes()
 
 
-LITTLE = ["--cache-limit", "30KB"]
+LITTLE = ["--cache-limit", "15KB"]
 """Room for the first portion and some two more of `stream`."""
 
 
@@ -308,14 +308,17 @@ def test_a_stream_moves_between_numbers_of_ranks(
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_rank_of_a_stream_that_is_killed_is_started_again(seed, tiny_model, paragraphs, tmp_path):
+def test_a_rank_of_a_stream_that_is_killed_is_started_again(
+    seed, tiny_model, paragraphs, tmp_path, monkeypatch
+):
     chance = random.Random(seed)
     limit = LITTLE if seed % 2 else []
-    words = ["--model", tiny_model, *stream(tmp_path, paragraphs), *limit]
+    words = ["--model", tiny_model, *stream(tmp_path, paragraphs)]
     words += ["--parallel", "fsdp" if seed > 1 else "ddp"]
     trained(*words, "--out", tmp_path / "whole", "--nproc", 2)
+    monkeypatch.setenv("NEXTFILL_CACHE", str(tmp_path / "other"))
     out = tmp_path / "killed"
-    process = begun(*words, "--out", out)
+    process = begun(*words, "--out", out, *limit)
     step = chance.randint(3, 56)
     wait_for(lambda: steps_taken(out) >= step, process, look_s=0.001)
     os.kill(ranks_of(process.pid)[chance.randrange(2)], signal.SIGKILL)
