@@ -158,7 +158,7 @@ class StoredTensors(Mapping[str, Tensor]):
             self._files.clear()
             self._given_bytes = 0
         if not self._files:
-            opened = [safe_open(path, "pt") for path in self._paths]
+            opened: list[Any] = [safe_open(path, "pt") for path in self._paths]
             self._files = [(file, {*file.keys()}) for file in opened]
         stored = f"{self._prefix}{name}"
         parts = [file.get_tensor(stored) for file, names in self._files if stored in names]
