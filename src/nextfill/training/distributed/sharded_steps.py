@@ -23,6 +23,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from nextfill.models.computation import return_large_tensors
 from nextfill.models.step import StepModule
 from nextfill.training.checkpoint_shares import (
     MODEL,
@@ -80,6 +81,8 @@ class ShardedTraining:
     ) -> None:
         self._whole, self._of_whole = setup, optimizer
         ranks = setup.ranks
+        if setup.loaded.device.type == "cpu":
+            return_large_tensors()
         mesh = init_device_mesh(setup.loaded.device.type, (ranks.world,))
         module = _moved(setup.module)
         with together():
