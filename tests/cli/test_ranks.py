@@ -16,11 +16,14 @@ from safetensors.torch import load_file
 
 import nextfill
 from nextfill.cli.main import main
-from nextfill.core.errors import ConfigError
+from nextfill.config import DataConfig, TrainConfig
+from nextfill.config.problems.rank_problems import rank_problems
+from nextfill.core.errors import ConfigError, Interrupted
 from nextfill.core.locks import SIZES
 from nextfill.runs.directory import RunDirectory
 from nextfill.training import evaluations
 from nextfill.training.distributed import rank_scoring, share_writer
+from tests.interruption import interrupted
 from tests.processes import Forks
 
 TOLD = "says that 2 processes were started"
@@ -269,7 +272,6 @@ def test_what_no_model_can_sample_is_told_as_by_one_process(
             "makes 3, which do not divide over 2 ranks, each of which takes whole ones: give "
             "--micro-batch-size 4",
         ),
-        (["--streaming", "--max-steps", 2], "--streaming reads one source in one process"),
         (["--backend", "keras"], "--backend keras trains in one process, and here are 2"),
         (["--parallel", "fsdp", "--ema-decay", 0.9], "leave --ema-decay out"),
         (["--parallel", "fsdp", "--compile"], "leave --compile out"),
@@ -277,6 +279,89 @@ def test_what_no_model_can_sample_is_told_as_by_one_process(
 )
 def test_what_ranks_cannot_have_is_told_before_they_start(words, told, fails, text_file):
     assert told in fails("train", "--nproc", 2, "--data", text_file, *words)
+
+
+def write_lines(path, texts):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
+
+
+OWN_FILE = "/proc/self/cwd/texts.jsonl"
+"""Has one name for all ranks, and is a file of each, as on machines of their own."""
+
+STREAM = {"streaming": True, "portion_size": 0.004, "max_steps": 22, "eval_every": 11, "seed": 3}
+STREAM |= {"batch_size": 4, "micro_batch_size": 2, "block_size": 64, "precision": "fp32"}
+STREAM |= {"quiet": True, "device": "cpu", "save_every": 5}
+
+
+def test_a_stream_goes_on_by_two_ranks(
+    meeting, tiny_model, paragraphs, here, tmp_path, monkeypatch
+):
+    """Each of them a machine of its own, with its own copy of the text and its own cache."""
+    for folder in ("0", "1"):
+        write_lines(here / folder / "texts.jsonl", paragraphs(90))
+    job = {"model": tiny_model, "data": OWN_FILE, **STREAM}
+    monkeypatch.chdir(here / "0")
+    nextfill.train(out=tmp_path / "one", **job)
+    run = tmp_path / "run"
+    with interrupted(after=12), pytest.raises(Interrupted):  # within the third portion
+        nextfill.train(out=run, **job)
+
+    def change(rank):
+        os.chdir(here / str(rank))
+        os.environ["NEXTFILL_CACHE"] = str(here / f"cache-{rank}")
+
+    words = ["train", "--out", run, "--resume", "--json", "--quiet"]
+    assert ranks_in_forks(words, meeting, change) == [0, 0]
+    ours, theirs = (RunDirectory(path).read_events() for path in (run, tmp_path / "one"))
+    assert [event["event"] for event in ours] == [event["event"] for event in theirs]
+    assert len(RunDirectory(run).read_events("portion")) == 5  # and from the beginning again
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine.get("loss", 0) == pytest.approx(other.get("loss", 0), abs=1e-5)
+        for name in ("targets", "portion", "pass", "content_sha256", "blocks"):
+            assert mine.get(name) == other.get(name)
+    assert (run / "ledger.json").read_bytes() == (tmp_path / "one/ledger.json").read_bytes()
+    stores = [{path.name for path in (here / f"cache-{n}/stores").iterdir()} for n in (0, 1)]
+    assert len(stores[0]) > len(stores[1])  # which read on from where the first one was
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (-20, "nextfill: rank 1 of 2: /proc/self/cwd/texts.jsonl:71: not JSON"),
+        pytest.param(
+            *("another text", "Rank 1 has another batch at step"), marks=pytest.mark.trial
+        ),
+    ],
+)
+def test_a_stream_that_breaks_at_one_rank_ends_all(
+    line, told, meeting, tiny_model, paragraphs, here, tmp_path, capfd
+):
+    texts = paragraphs(90)
+    write_lines(here / "0/texts.jsonl", texts)
+    write_lines(here / "1/texts.jsonl", [*texts[:60], *["Another."] * 10, *texts[70:]])
+    if line != "another text":
+        lines = (here / "0/texts.jsonl").read_text("utf-8").splitlines(keepends=True)
+        lines[line] = '{"text": \n'
+        (here / "1/texts.jsonl").write_text("".join(lines), "utf-8")
+
+    def change(rank):
+        os.chdir(here / str(rank))
+        os.environ["NEXTFILL_CACHE"] = str(here / f"cache-{rank}")
+
+    flags = [(f"--{name.replace('_', '-')}", value) for name, value in STREAM.items()]
+    words = [word for flag in flags for word in flag if word is not True]
+    words = ["train", "--model", tiny_model, "--data", OWN_FILE, *words]
+    assert ranks_in_forks([*words, "--out", tmp_path / "run"], meeting, change) == [2, 2]
+    errors = capfd.readouterr().err
+    assert told in errors
+    assert errors.count("nextfill: ") == 1
+
+
+def test_iterators_of_a_program_are_streamed_by_one_process():
+    data = DataConfig(source="live:list_iterator-1", streaming=True)
+    [problem] = rank_problems(TrainConfig(data=data), 2)
+    assert "data of a Python program are other ones to each of 2 ranks" in problem
 
 
 @pytest.mark.parametrize("value", ["x", "0", "2.5"])

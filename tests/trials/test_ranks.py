@@ -16,7 +16,7 @@ import pytest
 from safetensors.torch import load_file
 
 from nextfill.runs.directory import RunDirectory
-from tests.processes import Forks
+from tests.processes import Forks, steps_taken
 
 pytestmark = pytest.mark.trial
 
@@ -252,6 +252,80 @@ def test_a_rank_killed_in_the_middle_of_a_save_is_started_again(
     assert process.returncode == 0, errors
     assert apart(out, tmp_path / "whole") == 0
     assert not [*out.rglob(".*.tmp")]
+
+
+def stream(folder: Path, paragraphs) -> list[object]:
+    """The words of a training on seven portions of text, that comes twice."""
+    path = folder / "texts.jsonl"
+    texts = paragraphs(150)
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
+    words = ["--data", path, "--streaming", "--portion-size", 0.004, *COMMON, "--max-steps", 60]
+    return [*words, "--eval-every", 30, "--save-every", 2]
+
+
+def assert_same_portions(one: Path, other: Path) -> None:
+    ours, theirs = (RunDirectory(run).read_events("portion") for run in (one, other))
+    assert ours == theirs
+    assert max(event["pass"] for event in ours) > 1
+    assert (one / "ledger.json").read_bytes() == (other / "ledger.json").read_bytes()
+
+
+LITTLE = ["--cache-limit", "15KB"]
+"""Room for the first portion and some two more of `stream`."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "parallel", "limit"),
+    [("causal", "ddp", LITTLE), ("masked", "fsdp", []), ("masked", "ddp", LITTLE)],
+)
+def test_a_stream_moves_between_numbers_of_ranks(
+    kind, parallel, limit, tiny_model, tiny_masked, paragraphs, tmp_path, monkeypatch
+):
+    model = tiny_masked if kind == "masked" else tiny_model
+    words = ["--model", model, *stream(tmp_path, paragraphs)]
+    monkeypatch.setenv("NEXTFILL_CACHE", str(tmp_path / "first"))
+    trained(*words, "--out", tmp_path / "one")
+    monkeypatch.setenv("NEXTFILL_CACHE", str(tmp_path / "second"))
+    moved = tmp_path / "moved"
+    for step, count in ((7, 1), (20, 2), (41, 4)):
+        many = ["--nproc", count, "--parallel", parallel] if count > 1 else []
+        begins = words if count == 1 else ["--resume"]
+        process = subprocess.Popen(
+            nextfill(*begins, "--out", moved, *many, *limit),
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_for(lambda step=step: steps_taken(moved) >= step, process, look_s=0.001)
+        process.send_signal(signal.SIGINT if count == 2 else signal.SIGKILL)
+        process.communicate(timeout=60)
+    ended = done(nextfill("--out", moved, "--resume", *limit))
+    assert ended.returncode == 0, ended.stderr
+    assert_same_run(moved, tmp_path / "one")
+    assert_same_portions(moved, tmp_path / "one")
+    stores = len([*(tmp_path / "second/stores").iterdir()])
+    assert stores < 7 if limit else stores >= 7
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rank_of_a_stream_that_is_killed_is_started_again(
+    seed, tiny_model, paragraphs, tmp_path, monkeypatch
+):
+    chance = random.Random(seed)
+    limit = LITTLE if seed % 2 else []
+    words = ["--model", tiny_model, *stream(tmp_path, paragraphs)]
+    words += ["--parallel", "fsdp" if seed > 1 else "ddp"]
+    trained(*words, "--out", tmp_path / "whole", "--nproc", 2)
+    monkeypatch.setenv("NEXTFILL_CACHE", str(tmp_path / "other"))
+    out = tmp_path / "killed"
+    process = begun(*words, "--out", out, *limit)
+    step = chance.randint(3, 56)
+    wait_for(lambda: steps_taken(out) >= step, process, look_s=0.001)
+    os.kill(ranks_of(process.pid)[chance.randrange(2)], signal.SIGKILL)
+    _, errors = process.communicate(timeout=MOST_S)
+    assert process.returncode == 0, errors
+    assert apart(out, tmp_path / "whole") == 0
+    assert_same_portions(out, tmp_path / "whole")
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -94,7 +94,7 @@ class SourcePortions:
             "first_portion": [FIRST_CHARACTERS, FIRST_RECORDS],
         }
         self._parts["portion_size"] = data.portion_size
-        self._firsts = [0]  # the first record of each portion up to the one not opened yet
+        self.first_records = [0]  # of each portion up to the one not opened yet
         self._fields: tuple[str | None, str | None] = (None, None)  # as the first portion has them
         self._encoder: Encoder | None = None
         self._records: Iterator[Record] | None = None
@@ -119,8 +119,8 @@ class SourcePortions:
 
         Those before it are opened first where they have not been yet.
         """
-        while len(self._firsts) <= number:
-            earlier = self.open(len(self._firsts) - 1)
+        while len(self.first_records) <= number:
+            earlier = self.open(len(self.first_records) - 1)
             if earlier is None:
                 return None
             let_go(earlier[0].path)
@@ -142,8 +142,8 @@ class SourcePortions:
             return None
         if number == 0:
             self._fields = counts["text_field"], counts.get("context_field")
-        if len(self._firsts) == number + 1:
-            self._firsts.append(self._firsts[number] + counts["records"])
+        if len(self.first_records) == number + 1:
+            self.first_records.append(self.first_records[number] + counts["records"])
         return store, reused
 
     def _encoder_of(self, engine: Engine) -> Encoder:
@@ -163,7 +163,7 @@ class SourcePortions:
         if number == 0:
             most, least_records = min(size, FIRST_CHARACTERS), FIRST_RECORDS
         characters = 0
-        self._go_to(self._firsts[number])
+        self._go_to(self.first_records[number])
         tables, beside = self._found()
 
         def records() -> Iterator[Record]:

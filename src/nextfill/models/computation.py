@@ -124,6 +124,26 @@ def tune_allocator() -> bool:
     return True
 
 
+def return_large_tensors() -> bool:
+    """Make glibc give back each large tensor that is freed, whatever `tune_allocator` has said.
+
+    Layers that are gathered and given up leave gaps in glibc's heaps that nothing else fits into.
+
+    Returns:
+        Whether there was a glibc to tune.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL("libc.so.6")
+    m_trim_threshold, m_top_pad, m_mmap_threshold, m_mmap_max = -1, -2, -3, -4
+    libc.mallopt(m_mmap_max, 65536)
+    libc.mallopt(m_mmap_threshold, 2**18)  # once given, it grows no more with what is freed
+    libc.mallopt(m_trim_threshold, 2**18)
+    libc.mallopt(m_top_pad, 2**17)
+    libc.malloc_trim(0)
+    return True
+
+
 def probe_ids(model: nn.Module, rows: int, length: int, *, seed: int = 0) -> Tensor:
     """Return random ids, ``[rows, length] int64``, on the CPU, for trying a model out.
 

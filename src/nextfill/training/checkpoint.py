@@ -41,7 +41,14 @@ from nextfill.core.checksums import (
 from nextfill.core.errors import RunError
 from nextfill.runs.directory import RunDirectory
 from nextfill.runs.stages import stage_start
-from nextfill.training.checkpoint_shares import INDEX, files_of_shares, read_shares, take_marks
+from nextfill.training.checkpoint_shares import (
+    INDEX,
+    StoredTensors,
+    files_of_shares,
+    stored_moments,
+    stored_weights,
+    take_marks,
+)
 from nextfill.training.weight_average import WeightAverage
 
 BEST = "best.safetensors"
@@ -145,10 +152,12 @@ def load_checkpoint(
     *,
     latest: int | None = None,
     average: WeightAverage | None = None,
+    on_moments: Callable[[StoredTensors], None] | None = None,
 ) -> Cursor | None:
     """Load the newest undamaged checkpoint, up to a latest step, into model, optimizer and average.
 
-    Damaged ones are noted and removed. A run without checkpoints gets None; one whose checkpoints
+    The moments of one in shares are left unread with ``on_moments``, which is given them. Damaged
+    checkpoints are noted and removed. A run without checkpoints gets None; one whose checkpoints
     are all damaged, a `RunError`.
     """
     folders = _folders(run.checkpoints)
@@ -168,12 +177,7 @@ def load_checkpoint(
             f"No checkpoint of {run.path} is whole ({problems}). Delete {run.checkpoints} to take "
             "the run's steps again from the first, with the same result."
         )
-    if (folder / INDEX).is_file():
-        weights, state = read_shares(folder)
-    else:
-        weights, state = load_file(folder / WEIGHTS), load_file(folder / OPTIMIZER)
-    fill_model(model, weights, folder)
-    load_optimizer_state(model, optimizer, state)
+    _load_state(folder, model, optimizer, on_moments)
     if average is not None and (folder / AVERAGE).is_file():
         average.load(load_file(folder / AVERAGE))
     for other, problem in damaged.items():
@@ -185,6 +189,24 @@ def load_checkpoint(
     for other in damaged:
         remove_folder(other)
     return _read_cursor(folder)
+
+
+def _load_state(
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    on_moments: Callable[[StoredTensors], None] | None,
+) -> None:
+    """Load weights and moments, of shares one tensor after the other."""
+    if not (folder / INDEX).is_file():
+        fill_model(model, load_file(folder / WEIGHTS), folder)
+        load_optimizer_state(model, optimizer, load_file(folder / OPTIMIZER))
+        return
+    fill_model(model, stored_weights(folder), folder)
+    if on_moments is None:
+        load_optimizer_state(model, optimizer, stored_moments(folder))
+    else:
+        on_moments(stored_moments(folder))
 
 
 def checkpoint_problem(run: RunDirectory, folder: Path) -> str | None:
@@ -274,7 +296,7 @@ def optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[
     }
 
 
-def fill_model(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+def fill_model(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
     """Give a model the weights of a file; refuse those of another model."""
     current = model_state(model)
     if weights.keys() != current.keys():

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from nextfill.core.atomic_write import write_file
@@ -28,6 +28,10 @@ MODEL, OPTIMIZER = "model/", "optimizer/"
 
 _SHARE = re.compile(r"share-\d{5}-of-(\d{5})\.safetensors")
 _MARK = ".written"
+
+_MOST_MAPPED_BYTES = 2**26
+"""Bytes after which files are opened anew: what was read of them counts as memory until then, and
+to open them for each tensor took 9 s of 54 million parameters."""
 
 
 def share_name(rank: int, world: int) -> str:
@@ -87,28 +91,89 @@ def take_marks(folder: Path, world: int) -> dict[str, Any]:
     return found
 
 
-def read_shares(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the whole weights and buffers, and the entries of the optimizer, by their names."""
-    index = json.loads((folder / INDEX).read_bytes())
-    world: int = index["ranks"]
-    pieces: dict[str, list[Tensor]] = {name: [] for name in index["shapes"]}
-    for rank in range(world):
-        for name, tensor in load_file(folder / share_name(rank, world)).items():
-            pieces[name].append(tensor)
-    weights, state = {}, {}
-    for name, shape in index["shapes"].items():
-        found = pieces.pop(name)  # so that no tensor is there twice for long
-        whole = found[0] if len(found) == 1 else torch.cat(found)
-        if [*whole.shape] != shape:
+class StoredTensors(Mapping[str, Tensor]):
+    """The tensors of a checkpoint in shares, each put together as it is asked for, and not kept.
+
+    Args:
+        folder: That of the checkpoint, whose files were found to be whole.
+        prefix: Of the names of its tensors, which are asked for by the rest of them.
+    """
+
+    def __init__(self, folder: Path, prefix: str) -> None:
+        index = json.loads((folder / INDEX).read_bytes())
+        self.folder, self._prefix = folder, prefix
+        self._files: list[tuple[Any, set[str]]] = []  # and the names in each
+        self._given_bytes = 0  # since they were opened
+        self._paths = [folder / share_name(rank, index["ranks"]) for rank in range(index["ranks"])]
+        self._shapes: dict[str, list[int]] = {
+            name.removeprefix(prefix): shape
+            for name, shape in index["shapes"].items()
+            if name.startswith(prefix)
+        }
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+    def __getitem__(self, name: str) -> Tensor:
+        parts = self._checked_parts(name)
+        return parts[0].clone() if len(parts) == 1 else torch.cat(parts)
+
+    def rows(self, name: str, first: int, count: int) -> Tensor:
+        """Return some rows of a tensor, ``[count, ...]``, reading no others."""
+        found, start = [], 0
+        for part in self._checked_parts(name):
+            end = start + len(part)
+            found.append(part[max(first, start) - start : max(0, min(first + count, end) - start)])
+            start = end
+        return torch.cat(found)
+
+    def keys_of(self, parameter: str) -> list[str]:
+        """Return the names of a parameter's entries of an optimizer."""
+        named = (name.rpartition("/") for name in self)
+        return [key for one, _, key in named if one == parameter]
+
+    def kind(self, name: str) -> tuple[tuple[int, ...], torch.dtype]:
+        """Return the shape and type of a tensor, whose numbers are not read for it."""
+        return tuple(self._shapes[name]), self._parts(name)[0].dtype
+
+    def _checked_parts(self, name: str) -> list[Tensor]:
+        """Return the rows of each file; refuse those that do not make the whole shape."""
+        parts, shape = self._parts(name), self._shapes[name]
+        found = [*parts[0].shape]
+        if found:
+            found[0] = sum(len(one) for one in parts)
+        if found != shape:
             raise RunError(
-                f"{folder} has {name} in the shape {[*whole.shape]}, and {INDEX} says {shape}: "
-                f"delete {folder} to go on from an earlier checkpoint."
+                f"{self.folder} has {self._prefix}{name} in the shape {found}, and {INDEX} says "
+                f"{shape}: delete {self.folder} to go on from an earlier checkpoint."
             )
-        if name.startswith(MODEL):
-            weights[name.removeprefix(MODEL)] = whole
-        else:
-            state[name.removeprefix(OPTIMIZER)] = whole
-    return weights, state
+        return parts
+
+    def _parts(self, name: str) -> list[Tensor]:
+        """Return the rows of each file, which are read when they are looked at."""
+        if self._given_bytes >= _MOST_MAPPED_BYTES:
+            self._files.clear()
+            self._given_bytes = 0
+        if not self._files:
+            opened: list[Any] = [safe_open(path, "pt") for path in self._paths]
+            self._files = [(file, {*file.keys()}) for file in opened]
+        stored = f"{self._prefix}{name}"
+        parts = [file.get_tensor(stored) for file, names in self._files if stored in names]
+        self._given_bytes += sum(one.nbytes for one in parts)
+        return parts
+
+
+def stored_weights(folder: Path) -> StoredTensors:
+    """Return the weights and buffers of a checkpoint in shares, by name."""
+    return StoredTensors(folder, MODEL)
+
+
+def stored_moments(folder: Path) -> StoredTensors:
+    """Return the entries of the optimizer of a checkpoint in shares, by parameter and name."""
+    return StoredTensors(folder, OPTIMIZER)
 
 
 def _mark(path: Path) -> Path:

@@ -31,6 +31,7 @@ from nextfill.training.checkpoint import (
     remove_older,
     save_checkpoint,
 )
+from nextfill.training.checkpoint_shares import StoredTensors
 from nextfill.training.distributed.rank_follower import average_in_use, share_state
 from nextfill.training.distributed.step_sum import sum_step
 from nextfill.training.engine import Engine, FinishStep, StepState
@@ -198,7 +199,17 @@ def go_to_checkpoint(
     """Load the newest checkpoint, for all ranks, and take records and data back to its place."""
     warn = logger.warning  # shown to those, too, who want no progress
     model = setup.loaded.model
-    cursor = load_checkpoint(run, model, optimizer, warn, latest=latest, average=average)
+    ranks = setup.ranks
+
+    def keep_moments(moments: StoredTensors) -> None:
+        ranks.moments = moments
+
+    cursor = load_checkpoint(
+        *(run, model, optimizer, warn),
+        latest=latest,
+        average=average,
+        on_moments=keep_moments if ranks.has_shares else None,
+    )
     cursor = cursor or Cursor(0, 0, NO_BYTES)
     run.go_back_to(cursor.events, warn)
     check_place(run, setup.feed, cursor)

@@ -7,7 +7,7 @@ data came: portions follow one another as their records do, and the blocks withi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from nextfill.config import TrainingConfig
 from nextfill.core.background import Background, BackgroundCall
+from nextfill.core.errors import RunError
 from nextfill.core.locks import let_go
 from nextfill.data.ledger import add_portion
 from nextfill.data.packing.order import block_order
@@ -62,6 +63,27 @@ class _Place:
         return self.portion.batches
 
 
+@dataclass(frozen=True)
+class ReachedPortion:
+    """The portion that a process has come to, from which another one goes on as it does.
+
+    Args:
+        number: Of the portion, from 0.
+        epoch: Passes over the source before.
+        first_step: The step that takes its first blocks.
+        first_block: Blocks of this pass before it.
+        blocks_before: Blocks of all passes before it.
+        first_records: The first record of each portion up to it.
+    """
+
+    number: int
+    epoch: int
+    first_step: int
+    first_block: int
+    blocks_before: int
+    first_records: Sequence[int]
+
+
 class PortionFeed:
     """Blocks of a source that is read while they are trained on, one portion ahead.
 
@@ -71,6 +93,7 @@ class PortionFeed:
         training: The settings of training, with the number of steps.
         seed: Decides the order of the blocks.
         on_wait: Called when the next portion is not there yet.
+        first_records: The first record of each portion that is known, which may be added to.
         on_close: Called at the end, once nothing is read any more.
     """
 
@@ -82,10 +105,11 @@ class PortionFeed:
         seed: int,
         on_wait: Callable[[], None],
         *,
+        first_records: list[int],
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._open, self._stop, self._on_wait = open_portion, stop, on_wait
-        self._on_close = on_close
+        self._first_records, self._on_close = first_records, on_close
         self._size, self._seed = training.batch_size, seed
         self._num_steps = training.max_steps or 1  # which the settings of a stream must say
         self.interval = math.ceil(self._num_steps / TIMES)
@@ -121,26 +145,52 @@ class PortionFeed:
             number += 1
         if before is not None and before.number not in (0, number):
             let_go(before.batches.store.path)
-        plan = portion.batches.plan
-        self._place = _Place(
-            number,
-            replace(portion, batches=replace(portion.batches, first_block=offset)),
-            epoch,
-            first_step=step,
-            end_step=step + math.ceil(plan.num_blocks / self._size),
-            blocks_before=total,
-            order=block_order(plan.shard, self._seed, epoch, portion=number),
-        )
-        if self._place.end_step < self._num_steps:
-            self._ahead = self._begin(number + 1)
+        self._enter(ReachedPortion(number, epoch, step, offset, total, ()), portion)
         return {
             "event": "portion",
             "step": step,
             "portion": number + 1,
             "pass": epoch + 1,
-            "blocks": plan.num_blocks,
+            "blocks": portion.num_blocks,
             "content_sha256": portion.batches.store.meta["content_sha256"],
         }
+
+    def _enter(self, reached: ReachedPortion, portion: Portion) -> None:
+        """Have the steps from here on take the blocks of a portion, and read the next one."""
+        plan, number = portion.batches.plan, reached.number
+        self._place = _Place(
+            number,
+            replace(portion, batches=replace(portion.batches, first_block=reached.first_block)),
+            reached.epoch,
+            first_step=reached.first_step,
+            end_step=reached.first_step + math.ceil(plan.num_blocks / self._size),
+            blocks_before=reached.blocks_before,
+            order=block_order(plan.shard, self._seed, reached.epoch, portion=number),
+        )
+        if self._place.end_step < self._num_steps:
+            self._ahead = self._begin(number + 1)
+
+    def reached(self) -> ReachedPortion | None:
+        """Return the portion that steps are taken from; None before the first step."""
+        if (at := self._place) is None:
+            return None
+        return ReachedPortion(
+            *(at.number, at.epoch, at.first_step, at.batches.first_block, at.blocks_before),
+            first_records=self._first_records[: at.number + 1],
+        )
+
+    def go_on_from(self, reached: ReachedPortion | None) -> None:
+        """Go to the portion that another process has come to, without those before it."""
+        if reached is None:
+            return
+        known = len(self._first_records)
+        self._first_records += reached.first_records[known:]
+        if (portion := self._take(reached.number)) is None or not portion.num_blocks:
+            raise RunError(
+                f"Portion {reached.number + 1} of the text holds nothing here: the ranks see "
+                "different data. Give all machines the same files and versions."
+            )
+        self._enter(reached, portion)
 
     def _take(self, number: int) -> Portion | None:
         """Return a portion, which is mostly there already."""

@@ -246,5 +246,6 @@ def open_stream(
         config.training,
         config.seed,
         lambda: observer.on_stage(f"waiting for more of {portions.source.name}", 0, 0),
+        first_records=portions.first_records,
         on_close=tell_removals,
     )

@@ -48,7 +48,9 @@ def feeds():
 
     def begin(open_portion=portion, **training):
         settings = TrainingConfig(**{"max_steps": 30, "batch_size": 3} | training)
-        begun.append(PortionFeed(open_portion, lambda: None, settings, 5, lambda: None))
+        begun.append(
+            PortionFeed(open_portion, lambda: None, settings, 5, lambda: None, first_records=[0])
+        )
         return begun[-1]
 
     yield begin

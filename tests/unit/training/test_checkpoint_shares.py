@@ -105,6 +105,28 @@ def test_any_reader_has_the_whole(run, world):
     assert not [*run.checkpoints.glob(".*")]
 
 
+@pytest.mark.parametrize("readers", [1, 2, 3, 7])
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_each_reader_reads_its_rows(run, world, readers):
+    model, optimizer = trained(seed=1)
+    save(run, model, optimizer, 2, world)
+    kept = []
+    load_checkpoint(run, *trained(seed=2, steps=0), pytest.fail, on_moments=kept.append)
+    [stored] = kept
+    state = optimizer_state(model, optimizer)
+    assert {*stored} == {*state}
+    for name, one in state.items():
+        assert stored.kind(name) == (tuple(one.shape), one.dtype)
+        assert torch.equal(stored[name], one)
+        if one.dim():
+            most = -(-len(one) // readers)
+            firsts = [min(rank * most, len(one)) for rank in range(readers)]
+            counts = [min(most, len(one) - first) for first in firsts]
+            rows = [stored.rows(name, *of) for of in zip(firsts, counts, strict=True)]
+            assert torch.equal(torch.cat(rows), one)
+    assert {*stored.keys_of("wide.weight")} == {"exp_avg", "exp_avg_sq", "step"}
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:-5])
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from nextfill.config import NewTokensConfig, TrainConfig
+from nextfill.config.prefixes import LIVE
 from nextfill.config.resolve import refuse
 from nextfill.core.paths import STANDARD_INPUT
 
@@ -44,10 +45,11 @@ def rank_problems(config: TrainConfig, world: int) -> Iterator[str]:
         yield f"--nproc {config.nproc}: {world} processes are started already: leave it out."
     if training.backend == "keras":
         yield f"--backend keras trains in one process, and here are {world}: leave it out."
-    if any(one.streaming for one in config.data.each):
+    if any(one.streaming and one.source.startswith(LIVE) for one in config.data.each):
         yield (
-            f"--streaming reads one source in one process, and here are {world} ranks: leave it "
-            "out, or train in one process."
+            f"streaming=True: data of a Python program are other ones to each of {world} ranks, "
+            "which cannot tell them to be the same: leave it out, or write them into files, and "
+            "name those."
         )
     if any(STANDARD_INPUT in (one.source, one.eval_source) for one in config.data.each):
         yield (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -30,12 +30,15 @@ TakeStep = Callable[[Setup, torch.optim.Optimizer, int, NDArray[np.int64], Any],
 
 def follow(setup: Setup, ranks: ManyRanks, make_batch: MakeBatch, take_step: TakeStep) -> Any:
     """Take part in whatever the first rank does, and return what it says at the end."""
-    with deaf(), ExitStack() as writers:  # the first rank needs this one for the end of its step
+    # Deaf, as the first rank needs this one for the end of its step.
+    with deaf(), closing(setup.feed), ExitStack() as writers:
         config = ranks.share(None)
         setup = replace(setup, config=config)
         optimizer = make_optimizer(setup.module.model, config.training)
         average = WeightAverage(setup.module.model, config.training.ema_decay)
         step = _take_state(setup, optimizer, average)
+        if setup.stream is not None:
+            setup.stream.go_on_from(ranks.share(None))
         state = optimizer, average, step
         return _until_the_end(setup, ranks, state, (make_batch, take_step), writers)
 
@@ -53,7 +56,8 @@ def _until_the_end(
     own: dict[str, Tensor] | None = None
     ahead: tuple[int, Any] | None = None
     while True:
-        if ahead is None and step < setup.num_steps:  # while the first rank makes its own
+        if ahead is None and step < setup.num_steps and setup.feed.covers(step):
+            # While the first rank makes its own.
             ahead = step, make_batch(setup, step, setup.feed.numbers(step))
         command = ranks.next_command()
         if writer is not None:
@@ -68,12 +72,14 @@ def _until_the_end(
             which, work = command.about
             take_part(whole, ranks, parts[which], "", lambda *_: None, work=work)
         elif command.kind is Kind.SHARD:
-            sharded = ShardedTraining(whole, optimizer)
+            sees_folder = see_same_folder(ranks)
+            sharded = ShardedTraining(whole, optimizer, sees_folder=sees_folder)
             writer = writers.enter_context(ShareWriter(ranks, sharded))
-            see_same_folder(ranks)
             setup, optimizer, ahead = sharded.setup, sharded.optimizer, None
         elif command.kind is Kind.STEP:
             step = command.number
+            if not setup.feed.covers(step):  # the first rank has the portion, or waited for it
+                setup.feed.advance(step)
             if ahead is None or ahead[0] != step:
                 ahead = step, make_batch(setup, step, setup.feed.numbers(step))
             check_batch(ranks, command, ahead[1].batch)
@@ -97,6 +103,8 @@ def share_state(
     ranks.share((step, shapes))
     tensors = [*model_state(model).values(), *found.values(), *average.state().values()]
     ranks.share_tensors(tensors)
+    if setup.stream is not None:
+        ranks.share(setup.stream.reached())
 
 
 def _take_state(setup: Setup, optimizer: torch.optim.Optimizer, average: WeightAverage) -> int:

@@ -33,8 +33,8 @@ def take_steps(
         return
     ranks = setup.ranks
     ranks.command(Command(Kind.SHARD))
-    sharded = ShardedTraining(setup, optimizer)
     is_shared = see_same_folder(ranks)
+    sharded = ShardedTraining(setup, optimizer, sees_folder=is_shared)
     if not is_shared:
         logger.info(
             "Not all ranks see the folder of the run: the first one writes its checkpoints alone, "

@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,14 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from nextfill.models.computation import return_large_tensors
 from nextfill.models.step import StepModule
-from nextfill.training.checkpoint_shares import MODEL, OPTIMIZER
+from nextfill.training.checkpoint_shares import (
+    MODEL,
+    OPTIMIZER,
+    StoredTensors,
+    stored_moments,
+)
 from nextfill.training.distributed.ranks import ManyRanks, together
 from nextfill.training.optimizer import make_optimizer
 from nextfill.training.setup import Setup
@@ -64,12 +71,18 @@ class ShardedTraining:
 
     Args:
         setup: The run, with its whole model.
-        optimizer: That of the whole model, which has the moments of the first rank's checkpoint.
+        optimizer: That of the whole model, which has the moments of the first rank's checkpoint
+            unless they are left unread (`Ranks.moments`).
+        sees_folder: Whether all ranks see the folder of the run.
     """
 
-    def __init__(self, setup: Setup, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(
+        self, setup: Setup, optimizer: torch.optim.Optimizer, *, sees_folder: bool
+    ) -> None:
         self._whole, self._of_whole = setup, optimizer
         ranks = setup.ranks
+        if setup.loaded.device.type == "cpu":
+            return_large_tensors()
         mesh = init_device_mesh(setup.loaded.device.type, (ranks.world,))
         module = _moved(setup.module)
         with together():
@@ -82,7 +95,7 @@ class ShardedTraining:
             ranks=ShardedRanks(ranks.rank, ranks.world),
         )
         self.optimizer = make_optimizer(module.model, setup.config.training)
-        self._take_moments(mesh)
+        self._take_moments(mesh, sees_folder=sees_folder)
         self._is_empty = True
 
     def _pairs(self) -> Iterator[tuple[str, nn.Parameter, nn.Parameter]]:
@@ -92,17 +105,34 @@ class ShardedTraining:
             if one.requires_grad:
                 yield name, one, wholes[name]
 
-    def _take_moments(self, mesh: DeviceMesh) -> None:
-        """Divide the moments of the first rank's optimizer."""
+    def _take_moments(self, mesh: DeviceMesh, *, sees_folder: bool) -> None:
+        """Take this rank's rows of the moments that the first rank's checkpoint has.
+
+        Each reads them itself where it sees the files; else the first one divides them, one by one.
+        """
         ranks, state = self._whole.ranks, self._of_whole.state
-        shapes = {
+        stored, ranks.moments = ranks.moments, None
+        folder = ranks.share(None if stored is None else str(stored.folder.resolve()))
+        if folder is not None and sees_folder:
+            stored = stored_moments(Path(folder))
+            for name, divided, _ in self._pairs():
+                for key in stored.keys_of(name):
+                    found = rows_stored(stored, f"{name}/{key}", divided, mesh)
+                    self.optimizer.state[divided][key] = found
+            return
+        kinds = {
             name: {key: (one.shape, one.dtype) for key, one in state.get(p, {}).items()}
+            if stored is None
+            else {key: stored.kind(f"{name}/{key}") for key in stored.keys_of(name)}
             for name, _, p in self._pairs()
         }
-        shapes = ranks.share(shapes)
+        kinds = ranks.share(kinds)
         for name, divided, p in self._pairs():
-            for key, (shape, kind) in shapes[name].items():
-                found = state[p][key] if ranks.is_first else torch.empty(shape, dtype=kind)
+            for key, (shape, kind) in kinds[name].items():
+                if ranks.is_first:
+                    found = state[p][key] if stored is None else stored[f"{name}/{key}"]
+                else:
+                    found = torch.empty(shape, dtype=kind)
                 if tuple(shape) == tuple(divided.shape) and isinstance(divided, DTensor):
                     with together():
                         found = distribute_tensor(found, mesh, divided.placements)
@@ -180,6 +210,22 @@ def is_divided(tensor: Tensor) -> bool:
 def rows_of(tensor: Tensor) -> Tensor:
     """Return what this rank has of a tensor: its rows, or all of it."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def rows_stored(stored: StoredTensors, name: str, divided: Tensor, mesh: DeviceMesh) -> Tensor:
+    """Read what this rank has of a moment from a checkpoint, divided as its parameter is."""
+    shape, _ = stored.kind(name)
+    if not (isinstance(divided, DTensor) and shape == tuple(divided.shape)):
+        return stored[name]
+    most = -(-shape[0] // mesh.size())  # rows of a rank, the last ones having fewer or none
+    first = min(mesh.get_local_rank() * most, shape[0])
+    rows = stored.rows(name, first, divided.to_local().shape[0]).to(divided.device)
+    return DTensor.from_local(
+        *(rows, mesh, divided.placements),
+        run_check=False,
+        shape=divided.shape,
+        stride=divided.stride(),
+    )
 
 
 def whole(tensor: Tensor) -> Tensor:
