@@ -177,6 +177,16 @@ def test_a_cluster_that_does_not_answer_is_told(words, told, folder, tmp_path):
     assert time.monotonic() - began_s < 60
 
 
+def test_a_cluster_that_has_ended_is_told_as_soon(folder, tmp_path):
+    began_s = time.monotonic()
+    environment = {**os.environ, "RAY_ADDRESS": "127.0.0.1:9"}
+    process = start(folder, tmp_path, ["--engine", "ray", "--ray-address", "auto"], env=environment)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2, errors
+    assert "no cluster answers at auto (the last one was at 127.0.0.1:9: " in errors
+    assert time.monotonic() - began_s < 30
+
+
 def test_files_that_workers_cannot_read_are_named_as_by_one_process(folder, tmp_path):
     data = tmp_path / "data"
     data.mkdir()

@@ -76,7 +76,7 @@ def ray_workers(address: str | None, workers: int | None) -> Iterator[RayWorkers
     except ImportError:
         raise missing_library("--engine ray", "ray") from None
     if address is not None:
-        _check_answers(address)
+        _check_answers(ray, address)
     options: dict[str, Any] = {"address": address}
     if address is None:
         number = workers or available_processors()
@@ -179,12 +179,15 @@ def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "").rstrip(". ")
 
 
-def _check_answers(address: str) -> None:
+def _check_answers(ray: Any, address: str) -> None:
     """Refuse an address of another form, or at which nothing takes a connection."""
     if address == "auto":
+        # Ray asks one that has ended without taking its name away for a minute and longer.
+        last = _last_cluster(ray)
+        if reason := _refusal(last):
+            raise _no_cluster("auto", f"the last one was at {last}: {reason}")
         return
-    found = _ADDRESS.fullmatch(address)
-    if found is None:
+    if _ADDRESS.fullmatch(address) is None:
         raise ConfigError(
             [
                 f"--ray-address: found {address!r}, expected HOST:PORT of a cluster to which this "
@@ -192,12 +195,29 @@ def _check_answers(address: str) -> None:
                 "command to the cluster as a job: ray job submit"
             ]
         )
+    if reason := _refusal(address):
+        raise _no_cluster(address, reason)
+
+
+def _last_cluster(ray: Any) -> str:
+    """Return the address of the cluster that Ray takes for the one of this machine."""
+    try:
+        return str(ray._private.services.canonicalize_bootstrap_address("auto"))
+    except (ConnectionError, ValueError) as error:
+        raise _no_cluster("auto", _first_line(error)) from error
+
+
+def _refusal(address: str) -> str | None:
+    """Return why nothing takes a connection at an address; None where something does."""
+    found = _ADDRESS.fullmatch(address)
+    if found is None:
+        return None  # of a form that is Ray's own
     try:
         place = found["host"].strip("[]"), int(found["port"])
         socket.create_connection(place, timeout=ANSWER_S).close()
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise _no_cluster(address, reason) from error
+        return getattr(error, "strerror", None) or str(error)
+    return None
 
 
 def _no_cluster(address: str, reason: str) -> ConfigError:
