@@ -10,8 +10,8 @@ the same order, from the same weights; and the matrix products of a step in bflo
 buffers, of all tokens in every layer, the last one too. The losses of the steps are shown beside
 the seconds: they differ by the draws of dropout, by what a token sees of other documents, and
 GPT-2's by a factor of 127 / 128, because Trainer divides it by the tokens and not by the targets.
-With other work on the machine, give OMP_NUM_THREADS=1 and read the seconds of processors. Memory is the
-most that a process has had, libraries and all, in a step of blocks of 1,024. ``--sizes`` takes
+With other work on the machine, give OMP_NUM_THREADS=1 and read the seconds of processors. Memory is
+the most that a process has had, libraries and all, in a step of blocks of 1,024. ``--sizes`` takes
 steps of other numbers of rows with Nextfill alone, and tells the seconds of each.
 """
 
