@@ -37,7 +37,12 @@ if importlib.util.find_spec("ctranslate2") is not None:
     from ctranslate2.converters import transformers as converters
 else:
     converters = None
+if importlib.util.find_spec("ray") is not None:
+    import ray
+else:
+    ray = None
 NEEDED |= {
+    "_private": (ray, "the cluster that Ray takes for this machine's, before it is waited for"),
     "_reorder_linear_weight": (torch.ops.mkldnn, "weights laid out for products with few rows"),
     "_linear_pointwise": (torch.ops.mkldnn, "a product with weights that are laid out"),
     "_is_vnni_supported": (torch.cpu, "whether sums of products in 8 bits cannot overflow"),
