@@ -144,14 +144,18 @@ class RowLogits:
         router = getattr(output, "aux_loss", None)
         return logits.float(), router if isinstance(router, Tensor) else None
 
-    @torch.no_grad()
-    def _probe(self) -> nn.Module | None:
-        """Find the module before the head that gathers with the same result, None if none does."""
+    def _two_texts(self) -> tuple[dict[str, Any], Tensor]:
+        """Return the arguments of two short texts to try with, and some rows of them, ``[N]``."""
         device = next(self._model.parameters()).device
         ids = probe_ids(self._model, 2, 6).to(device)
         positions = torch.arange(6, device=device).expand(2, 6)
-        rows = torch.tensor([2, 6, 11], device=device)
         inputs = self._isolation.inputs(ids, positions, torch.zeros_like(ids))
+        return inputs, torch.tensor([2, 6, 11], device=device)
+
+    @torch.no_grad()
+    def _probe(self) -> nn.Module | None:
+        """Find the module before the head that gathers with the same result, None if none does."""
+        inputs, rows = self._two_texts()
         with in_mode(self._model, training=False), restored(self._model):
             full, _ = self._forward(None, inputs, rows)
             for body in bodies(self._model):
@@ -159,18 +163,14 @@ class RowLogits:
                     logits, _ = self._forward(body, inputs, rows)
                 except REFUSALS:
                     continue  # the head wants the whole sequence, or takes it from elsewhere
-                if logits.shape == full.shape and torch.allclose(logits, full, 1e-4, 1e-4):
+                if _same(logits, full):
                     return body
         return None
 
     @torch.no_grad()
     def _probe_last_layer(self, body: nn.Module) -> LastLayer | None:
         """Return the part of the last layer at some positions with the same result, if any has."""
-        device = next(self._model.parameters()).device
-        ids = probe_ids(self._model, 2, 6).to(device)
-        positions = torch.arange(6, device=device).expand(2, 6)
-        rows = torch.tensor([2, 6, 11], device=device)
-        inputs = self._isolation.inputs(ids, positions, torch.zeros_like(ids))
+        inputs, rows = self._two_texts()
         with in_mode(self._model, training=False), restored(self._model):
             for last in parts_of_last_layer(body):
                 weights = last.shaken_weights(self._model)
@@ -179,8 +179,7 @@ class RowLogits:
                     logits, _ = self._forward(body, inputs, rows, last, weights=weights)
                 except REFUSALS:
                     continue
-                same = logits.shape == full.shape and torch.allclose(logits, full, 1e-4, 1e-4)
-                if same and last.has_taken_rows:
+                if _same(logits, full) and last.has_taken_rows:
                     return last
         return None
 
@@ -212,6 +211,10 @@ class RowLogits:
                 return None
         is_plain = len(given) == len(passed) == 1 and torch.equal(logits, answer[0])
         return head if is_plain and own and torch.equal(hidden, passed[0][0]) else None
+
+
+def _same(logits: Tensor, full: Tensor) -> bool:
+    return logits.shape == full.shape and torch.allclose(logits, full, 1e-4, 1e-4)
 
 
 @contextmanager
