@@ -17,9 +17,9 @@ from nextfill.core.errors import DataError
 from nextfill.data.document import Source
 from nextfill.data.records import file_ranges
 from nextfill.data.records.file_ranges import divided
+from nextfill.data.records.file_readers import READERS
 from nextfill.data.records.files import File, ReadOptions, Row, local_file
 from nextfill.data.records.formats import text_and_csv
-from nextfill.data.records.sources import READERS
 from tests.properties import examples
 
 Read = Callable[[ReadOptions, File], Iterator[Row]]
