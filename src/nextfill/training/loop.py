@@ -22,7 +22,7 @@ from nextfill.models.computation import reads_late
 from nextfill.objectives.batch import Batch
 from nextfill.runs.directory import RunDirectory
 from nextfill.training.distributed.step_sum import sum_step
-from nextfill.training.engine import Engine, FinishStep, StepState
+from nextfill.training.engine import Engine, FinishStep, OptimizerState, StepState
 from nextfill.training.gradients import SentPart, accumulate_gradients, sent_parts
 from nextfill.training.optimizer import clip_gradients, set_learning_rate
 from nextfill.training.run_state import RunState
@@ -58,7 +58,7 @@ def run_steps(
         The number of steps taken in all, and the reason for the end.
     """
     feed, state = setup.feed, RunState(setup, run, observer)
-    state.go_to_checkpoint(latest)
+    optimizer = state.go_to_checkpoint(latest)
     # Before the first step, or cut off by what ended the run.
     enough = state.evaluation_is_due and state.evaluate()
     state.record_stage()
@@ -91,14 +91,14 @@ def run_steps(
 
         if not enough:
             steps = range(state.step, setup.num_steps)
-            engine.take_steps(setup, state.optimizer, steps, numbers_of, finish_step)
+            engine.take_steps(setup, optimizer, steps, numbers_of, finish_step)
     state.average.apply()
     return state.step, "early stopping" if state.step < setup.num_steps else "all steps taken"
 
 
 def take_steps(
     setup: Setup,
-    optimizer: torch.optim.Optimizer,
+    state: OptimizerState,
     steps: range,
     numbers_of: Callable[[int], NDArray[np.int64]],
     finish_step: FinishStep,
@@ -109,7 +109,7 @@ def take_steps(
     """
     feed, ahead = setup.feed, None
     for step in steps:
-        read = take_step(setup, optimizer, step, numbers_of(step), ahead)
+        read = take_step(setup, state.optimizer, step, numbers_of(step), ahead)
         is_made = reads_late(setup.loaded.device) and step + 1 in steps and feed.covers(step + 1)
         ahead = sent_batch(setup, step + 1, feed.numbers(step + 1)) if is_made else None
         if not finish_step(read, StepState()):

@@ -14,13 +14,13 @@ from nextfill.runs.directory import RunDirectory
 from nextfill.training.block_feed import BlockFeed
 from nextfill.training.checkpoint import (
     Cursor,
+    folder_of_shares,
     load_checkpoint,
     remove_older,
     save_checkpoint,
 )
-from nextfill.training.checkpoint_shares import StoredTensors
 from nextfill.training.distributed.rank_follower import average_in_use, share_state
-from nextfill.training.engine import StepState
+from nextfill.training.engine import OptimizerState, StepState
 from nextfill.training.evaluations import evaluate_step
 from nextfill.training.extension import record_stage
 from nextfill.training.optimizer import make_optimizer
@@ -43,7 +43,6 @@ class RunState:
 
     Attributes:
         step: Optimizer steps taken.
-        optimizer: That of the run's own model.
         average: The moving average of the weights.
         log: The steps whose figures are not all there yet.
     """
@@ -52,7 +51,7 @@ class RunState:
         training, model = setup.config.training, setup.module.model
         self._setup, self._run, self._observer = setup, run, observer
         self.step, self._blocks = 0, 0
-        self.optimizer = make_optimizer(model, training)
+        self._optimizer = make_optimizer(model, training)
         self.average = WeightAverage(model, training.ema_decay)
         self.log = StepLog(run, observer)
         self._of_engine = StepState()
@@ -62,29 +61,30 @@ class RunState:
         self._ends = {stage.end for stage in setup.stages if stage.end == stage.num_steps}
         self._branching = {branching_checkpoint(stage) for stage in setup.stages}
 
-    def go_to_checkpoint(self, latest: int | None) -> None:
+    def go_to_checkpoint(self, latest: int | None) -> OptimizerState:
         """Load the newest checkpoint, up to a latest step, for all ranks; none is the beginning.
 
         Records and data go back to its place.
+
+        Returns:
+            The optimizer with its moments, or with where ranks find them that are to hold shares.
         """
         setup, run = self._setup, self._run
         warn = logger.warning  # shown to those, too, who want no progress
-        ranks = setup.ranks
-
-        def keep_moments(moments: StoredTensors) -> None:
-            ranks.moments = moments
-
+        leaves_shares = setup.ranks.has_shares
         cursor = load_checkpoint(
-            *(run, setup.loaded.model, self.optimizer, warn),
+            *(run, setup.loaded.model, self._optimizer, warn),
             latest=latest,
             average=self.average,
-            on_moments=keep_moments if ranks.has_shares else None,
+            leaves_shares=leaves_shares,
         )
         cursor = cursor or Cursor(0, 0, NO_BYTES)
         run.go_back_to(cursor.events, warn)
         _check_place(run, setup.feed, cursor)
-        share_state(setup, self.optimizer, self.average, cursor.step)
+        share_state(setup, self._optimizer, self.average, cursor.step)
         self.step, self._blocks = cursor.step, cursor.blocks
+        shares = folder_of_shares(run, cursor) if leaves_shares else None
+        return OptimizerState(self._optimizer, shares)
 
     def count_step(self, read: ReadStep, of_engine: StepState) -> None:
         """Count a step that is taken, whose figures are read now or late."""
@@ -129,7 +129,7 @@ class RunState:
             self._of_engine.save(run, cursor, keep)
             return
         self._of_engine.bring_all()
-        save_checkpoint(run, setup.module.model, self.optimizer, cursor, self.average)
+        save_checkpoint(run, setup.module.model, self._optimizer, cursor, self.average)
         keep()
 
 
