@@ -61,8 +61,8 @@ def count_lines(file: File) -> int:
     """Count the lines of a file, up to a fault of one, which is told by whoever reads it."""
     lines = 0
     with reading(file.name), open_file(file) as stream, suppress(_NotTextError):
-        for lines, _ in enumerate(_lines(stream, file.most_bytes), 1):  # noqa: B007
-            pass
+        for _ in _lines(stream, file.most_bytes):
+            lines += 1
     return lines
 
 
