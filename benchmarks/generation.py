@@ -3,20 +3,24 @@
     python benchmarks/generation.py [--new 100] [--rounds 5] [--batches 1 16] [--out FOLDER]
 
 The model has DistilGPT2's shape and random weights; texts are drawn from the 50 likeliest tokens
-and 0.95 of probability. All ways are in one process, one after the other in each round; loading is
-not counted. CTranslate2 alone is left out, and said to be, where it is not installed.
+and 0.95 of probability. Each way has a process of its own, which loads once and is asked in turn in
+each round; loading is not counted. In one process CTranslate2's threads take PyTorch's from it.
+CTranslate2 alone is left out, and said to be, where it is not installed.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import multiprocessing
 import os
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -85,17 +89,59 @@ def ctranslate2_alone(folder: Path, new: int, batch: int) -> Way:
     return generate
 
 
-def measure(ways: dict[str, Way], prompts: list[str], rounds: int) -> list[dict[str, Any]]:
+class Process:
+    """A process that opens a way once, and then generates as often as it is asked.
+
+    Args:
+        open_way: Makes the way, in that process.
+        threads: Of PyTorch there.
+    """
+
+    def __init__(self, open_way: Callable[[], Way], threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(
+            target=answer, args=(open_way, threads, theirs), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        self._connection.recv()  # before another process loads
+
+    def seconds(self, prompts: list[str]) -> dict[str, float]:
+        """Return the seconds, and those of processors, of continuing the prompts once."""
+        self._connection.send(prompts)
+        found: dict[str, float] = self._connection.recv()
+        return found
+
+    def end(self) -> None:
+        """End the process."""
+        self._connection.send(None)
+        self._process.join()
+
+
+def answer(open_way: Callable[[], Way], threads: int, connection: Connection) -> None:
+    """Open a way, and generate with it for the prompts that come, until there are none."""
+    torch.set_num_threads(threads)
+    way = open_way()
+    connection.send("ready")
+    while (prompts := connection.recv()) is not None:
+        begun, used = time.perf_counter(), sum(os.times()[:2])
+        way(prompts)
+        seconds = time.perf_counter() - begun
+        connection.send({"seconds": seconds, "processor_s": sum(os.times()[:2]) - used})
+
+
+def measure(
+    ways: dict[str, Callable[[], Way]], prompts: list[str], rounds: int, threads: int
+) -> list[dict[str, Any]]:
     """Return the seconds, and those of processors, of each way in each round but a first one."""
-    found = []
-    for _ in range(rounds + 1):
-        one = {}
-        for name, way in ways.items():
-            begun, used = time.perf_counter(), sum(os.times()[:2])
-            way(prompts)
-            seconds = time.perf_counter() - begun
-            one[name] = {"seconds": seconds, "processor_s": sum(os.times()[:2]) - used}
-        found.append(one)
+    processes = {name: Process(open_way, threads) for name, open_way in ways.items()}
+    found = [
+        {name: process.seconds(prompts) for name, process in processes.items()}
+        for _ in range(rounds + 1)
+    ]
+    for process in processes.values():
+        process.end()
     return found[1:]
 
 
@@ -110,7 +156,6 @@ def main() -> None:
     parser.add_argument("--tokenizer", default=gpt2, help="one of GPT-2's size")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
     has_ctranslate2 = importlib.util.find_spec("ctranslate2") is not None
     if not has_ctranslate2:
         sys.stderr.write("CTranslate2 is not installed, and left out\n")
@@ -120,20 +165,19 @@ def main() -> None:
         save_model(folder, arguments.tokenizer)
         for batch in arguments.batches:
             new = arguments.new
+            here = partial(ours, folder, new, batch)
             ways = {
-                PIPELINE: theirs(folder, new, batch),
-                "nextfill": ours(folder, new, batch),
-                "nextfill, fp32": ours(folder, new, batch, precision="fp32"),
-                "nextfill, int8": ours(folder, new, batch, weights="int8"),
+                PIPELINE: partial(theirs, folder, new, batch),
+                "nextfill": here,
+                "nextfill, fp32": partial(here, precision="fp32"),
+                "nextfill, int8": partial(here, weights="int8"),
             }
             if has_ctranslate2:
-                ways[ALONE] = ctranslate2_alone(folder, new, batch)
-                settings = {"engine": "ctranslate2", "cache_dir": place}
-                ways["nextfill, ctranslate2 int8"] = ours(
-                    folder, new, batch, weights="int8", **settings
-                )
+                ways[ALONE] = partial(ctranslate2_alone, folder, new, batch)
+                converted = partial(here, engine="ctranslate2", cache_dir=place)
+                ways["nextfill, ctranslate2 int8"] = partial(converted, weights="int8")
             prompts = [f"The {number} function returns" for number in range(batch)]
-            rounds = measure(ways, prompts, arguments.rounds)
+            rounds = measure(ways, prompts, arguments.rounds, arguments.threads)
             results[f"batch {batch}"] = figures(rounds, batch * new)
     record("generation", results, arguments.out)
 
