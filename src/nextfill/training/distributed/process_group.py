@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -64,15 +64,46 @@ class Failure:
     message: str
 
 
+def _resumption(run: str | None) -> str:
+    again = "with --resume"
+    if run is not None:
+        again = f"with: {shell_command('train', '--out', run, '--resume')}"
+    return f"The run goes on from its newest checkpoint {again}"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What ranks do together, in the words of messages.
+
+    Args:
+        name: A noun.
+        going_on: How to go on after the loss of a rank, by the directory of the run if known.
+        alone: What to type where this rank is alone by intent, if that can be.
+    """
+
+    name: str
+    going_on: Callable[[str | None], str]
+    alone: str = ""
+
+
+TRAINING = Task("training", _resumption)
+EVALUATION = Task(
+    "evaluation",
+    lambda run: "Begin it again: nothing of it was kept but the whole lines of --out.",
+    " Where one of them alone is to evaluate, give it --nproc 1.",
+)
+
+
 class Meeting:
     """The store that the ranks meet at.
 
     Args:
         place: This process's place among them.
+        task: What they are to do.
     """
 
-    def __init__(self, place: LaunchedRank) -> None:
-        self._place = place
+    def __init__(self, place: LaunchedRank, task: Task = TRAINING) -> None:
+        self._place, self.task = place, task
         serves = place.rank == 0 and not place.launcher_has_store
         silent = _not_met(place, "no answer", serves=serves)
         try:
@@ -86,7 +117,7 @@ class Meeting:
         except RuntimeError as error:
             raise RunError(_not_met(place, str(error), serves=serves)) from error
         self._job = PrefixStore("nextfill", store)
-        with _within(MEET, _absent(place)):
+        with _within(MEET, _absent(place, task)):
             name = agreed_name(self._job, place.rank, place.world)
         self.start = PrefixStore(f"nextfill/{name}", store)
         self.connect = store_connection(place.address, place.port, f"nextfill/{name}")
@@ -122,11 +153,12 @@ class Meeting:
         self._job.set(_RUN, path)
 
 
-def _absent(place: LaunchedRank) -> str:
+def _absent(place: LaunchedRank, task: Task) -> str:
     """Say which rank has waited for the others in vain."""
     return (
         f"Rank {place.rank} has waited {MEET.total_seconds():.0f} s for the other ranks of "
         f"{place.world}: start all of them, and see that their machines reach one another."
+        f"{task.alone}"
     )
 
 
@@ -165,9 +197,9 @@ def _within(time_limit: timedelta, message: str) -> Iterator[None]:
 
 
 @contextmanager
-def joined_ranks(place: LaunchedRank) -> Iterator[tuple[ManyRanks, Meeting]]:
-    """Join the ranks of one training, and have the error of one end them all."""
-    meeting = Meeting(place)
+def joined_ranks(place: LaunchedRank, task: Task = TRAINING) -> Iterator[tuple[ManyRanks, Meeting]]:
+    """Join the ranks of one training, or of another task, and have the error of one end all."""
+    meeting = Meeting(place, task)
     ranks = ManyRanks(place.rank, place.world)
     backend = "gloo"
     if torch.cuda.is_available():
@@ -176,7 +208,7 @@ def joined_ranks(place: LaunchedRank) -> Iterator[tuple[ManyRanks, Meeting]]:
             torch.cuda.set_device(place.local_rank)
     try:
         try:
-            with _within(MEET, _absent(place)):
+            with _within(MEET, _absent(place, task)):
                 dist.init_process_group(
                     backend,
                     store=meeting.start,
@@ -209,7 +241,7 @@ def _settled(
     told, is_lost = None, isinstance(error, LostRankError)
     if is_lost:
         told = meeting.told(_LOST_S)
-        error = RunError(_lost(run))
+        error = RunError(_lost(meeting.task, run))
     elif place.rank:
         told = meeting.told(_GRACE_S)
     mine = Failure(_status(error), str(error))
@@ -237,7 +269,8 @@ def _end_lost(meeting: Meeting, ranks: ManyRanks, silent: list[int]) -> None:
     whose = f"Rank {numbers}" if len(silent) == 1 else f"Ranks {numbers}"
     message = (
         f"{whose if silent else 'The store of the ranks'} cannot be reached, and has been silent "
-        f"for {SILENCE_S:.0f} s: the machine may be off, or its network. {_going_on(ranks.run)}"
+        f"for {SILENCE_S:.0f} s: the machine may be off, or its network. "
+        f"{meeting.task.going_on(ranks.run)}"
     )
     is_first: list[bool] = []
     telling = threading.Thread(
@@ -250,18 +283,11 @@ def _end_lost(meeting: Meeting, ranks: ManyRanks, silent: list[int]) -> None:
     os._exit(2)
 
 
-def _lost(run: str | None) -> str:
+def _lost(task: Task, run: str | None) -> str:
     return (
-        "Another rank of this training is gone: it was killed, ran out of memory, or its machine "
-        f"cannot be reached. {_going_on(run)}"
+        f"Another rank of this {task.name} is gone: it was killed, ran out of memory, or its "
+        f"machine cannot be reached. {task.going_on(run)}"
     )
-
-
-def _going_on(run: str | None) -> str:
-    again = "with --resume"
-    if run is not None:
-        again = f"with: {shell_command('train', '--out', run, '--resume')}"
-    return f"The run goes on from its newest checkpoint {again}"
 
 
 def check_gpus(place: LaunchedRank) -> None:

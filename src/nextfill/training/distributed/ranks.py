@@ -232,6 +232,16 @@ def differences(all_ranks: Sequence[Mapping[str, str]]) -> dict[int, list[str]]:
     return {rank: names for rank, names in found.items() if names}
 
 
+def refuse_differences(all_ranks: Sequence[Mapping[str, str]]) -> None:
+    """Refuse ranks that have found other things than the first, naming what differs."""
+    if found := differences(all_ranks):
+        told = "; ".join(f"rank {rank} in {', '.join(names)}" for rank, names in found.items())
+        raise RunError(
+            f"The ranks see different things, beside rank 0: {told}. Give all machines the same "
+            "files and versions of packages."
+        )
+
+
 @contextmanager
 def together() -> Iterator[None]:
     """Tell the end of another rank, which ends whatever all of them take part in."""
