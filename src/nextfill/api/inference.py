@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -17,10 +18,12 @@ from nextfill.api.rank_evaluation import (
 from nextfill.api.verb import config_with_files, keyword_settings, request_at_level, request_of
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig
 from nextfill.config.evaluation_resolution import check_names_data
+from nextfill.config.problems.rank_problems import processes_problems
 from nextfill.config.resolve import (
     fill_config,
     generate_config,
     names_prompts,
+    refuse,
 )
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
@@ -116,6 +119,8 @@ def _evaluate(
         config, scope = config_with_files(request, resolved_by(request, names, world))
         check_names_data(config, request.settings)
         refuse_masks(EvaluateConfig, request.settings, config.model, config.objective, request.live)
+        if launch is None:
+            refuse([*processes_problems(config.nproc)])
         request = request_at_level(request, config.log_level)
         from nextfill.core.output_file import check_new_file
         from nextfill.evaluation.batch_division import WHOLE
@@ -127,6 +132,7 @@ def _evaluate(
 
         if launch is not None:
             config = launch.checked(config)
+        config = replace(config, nproc=None)  # of these processes, not of what they evaluate
         page = None
         if config.page is not None:
             page = check_new_file(config.page, "--page", is_only_writer=launch is not None)

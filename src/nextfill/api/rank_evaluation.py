@@ -11,7 +11,7 @@ from nextfill.api.verb import Request
 from nextfill.config import EvaluateConfig
 from nextfill.config.evaluation_resolution import evaluate_config
 from nextfill.config.options import Assignment
-from nextfill.config.problems.rank_problems import evaluation_problems, processes_problems
+from nextfill.config.problems.rank_problems import evaluation_problems
 from nextfill.config.resolve import refuse
 from nextfill.core.progress import Silent
 from nextfill.training.distributed.rank_environment import LaunchedRank, launched_rank
@@ -77,10 +77,8 @@ def resolved_by(
 
     def make(layer: Sequence[Assignment]) -> tuple[EvaluateConfig, Scope]:
         config, scope = evaluate_config(layer, request.problems, names)
-        if world > 1:
+        if world > 1:  # before standard input is read, by one of them
             refuse([*evaluation_problems(config, world)])
-        else:
-            refuse([*processes_problems(config.nproc)])
-        return replace(config, nproc=None), scope  # of these processes, not of the evaluation
+        return config, scope
 
     return make

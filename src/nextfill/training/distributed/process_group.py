@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -216,7 +216,7 @@ def joined_ranks(place: LaunchedRank, task: Task = TRAINING) -> Iterator[tuple[M
                     world_size=place.world,
                     timeout=PATIENCE,
                 )
-                ranks.gather(os.getpid())  # all are here
+                ranks.processes = ranks.gather(os.getpid())  # all are here
         except RuntimeError as error:
             raise LostRankError(str(error)) from error
         with beating(
@@ -225,7 +225,7 @@ def joined_ranks(place: LaunchedRank, task: Task = TRAINING) -> Iterator[tuple[M
             yield ranks, meeting
     except BaseException as error:
         with deaf():  # to the launcher, which ends all ranks as soon as one has ended
-            settled = _settled(error, place, meeting, ranks.run)
+            settled = _settled(error, meeting, ranks)
         if settled is error:
             raise
         raise settled from error
@@ -234,26 +234,39 @@ def joined_ranks(place: LaunchedRank, task: Task = TRAINING) -> Iterator[tuple[M
             dist.destroy_process_group()
 
 
-def _settled(
-    error: BaseException, place: LaunchedRank, meeting: Meeting, run: str | None
-) -> BaseException:
+def _settled(error: BaseException, meeting: Meeting, ranks: ManyRanks) -> BaseException:
     """Return the error that a rank ends with: its own if it is the first to tell one."""
     told, is_lost = None, isinstance(error, LostRankError)
     if is_lost:
         told = meeting.told(_LOST_S)
-        error = RunError(_lost(meeting.task, run))
-    elif place.rank:
+        error = RunError(_lost(meeting.task, ranks.run))
+    elif ranks.rank:
         told = meeting.told(_GRACE_S)
     mine = Failure(_status(error), str(error))
-    if is_lost and told is None and LAUNCH in os.environ:  # which sees how that one ended
-        return OtherRankError(str(error), 2)
+    is_ended = isinstance(error, KeyboardInterrupt) and _any_gone(ranks.processes)
+    if told is None and (is_lost or is_ended) and LAUNCH in os.environ:
+        return OtherRankError(str(error), 2)  # the launcher has seen how that one ended
     if told is None and meeting.tell(mine):
-        if place.rank and isinstance(error, NextfillError) and not is_lost:
-            return RunError(f"rank {place.rank} of {place.world}: {error}")
+        if ranks.rank and isinstance(error, NextfillError) and not is_lost:
+            return RunError(f"rank {ranks.rank} of {ranks.world}: {error}")
         return error
     told = told or meeting.told(0) or mine
+    if ranks.is_first and not told.message:  # another was interrupted, of which this one tells
+        return error
     time.sleep(_BEFORE_END_S)
     return OtherRankError(told.message, told.status)
+
+
+def _any_gone(processes: Sequence[int]) -> bool:
+    """Tell whether a process of this machine has ended."""
+    for process in processes:
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:  # another user's, by now
+            return True
+    return False
 
 
 def _status(error: BaseException) -> int:

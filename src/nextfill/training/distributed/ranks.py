@@ -136,7 +136,12 @@ class ManyRanks(Ranks):
     Args:
         rank: The number of this one.
         world: The number of all.
+
+    Attributes:
+        processes: The process of each, by its number on its own machine.
     """
+
+    processes: Sequence[int] = ()
 
     def __init__(self, rank: int, world: int) -> None:
         self.rank, self.world = rank, world
