@@ -48,8 +48,9 @@ def evaluate_as_rank(
     place: LaunchedRank, evaluate: Callable[[Request, RankEvaluation], R], request: Request
 ) -> R:
     """Evaluate as one of several ranks, each of which has the result."""
-    from nextfill.training.distributed.process_group import EVALUATION, joined_ranks
+    from nextfill.training.distributed.process_group import joined_ranks
     from nextfill.training.distributed.rank_reading import RankDivision
+    from nextfill.training.distributed.rank_task import EVALUATION
 
     if place.rank:
         request = replace(request, observer=Silent())

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,7 +22,6 @@ import torch.distributed as dist
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 from nextfill.core.errors import ConfigError, Interrupted, NextfillError, OtherRankError, RunError
-from nextfill.core.shell_command import shell_command
 from nextfill.core.signals import deaf, exit_status
 from nextfill.core.streams import print_error
 from nextfill.training.distributed.heartbeat import (
@@ -32,6 +31,7 @@ from nextfill.training.distributed.heartbeat import (
     store_connection,
 )
 from nextfill.training.distributed.rank_environment import LAUNCH, LaunchedRank
+from nextfill.training.distributed.rank_task import TRAINING, Task
 from nextfill.training.distributed.ranks import LostRankError, ManyRanks
 from nextfill.training.distributed.rendezvous import agreed_name
 
@@ -53,7 +53,10 @@ _LOST_S = 2.0
 _BEFORE_END_S = 1.0
 """Seconds that a silent rank waits before its end, so that the one that speaks is not cut off."""
 
-_FAILURE, _RUN = "failure", "run"
+_HEAR_S = 30.0
+"""Most seconds that the store stays for the others to read the error of its own process."""
+
+_FAILURE, _HEARD, _RUN = "failure", "heard", "run"
 
 
 @dataclass(frozen=True)
@@ -62,36 +65,6 @@ class Failure:
 
     status: int
     message: str
-
-
-def _resumption(run: str | None) -> str:
-    again = "with --resume"
-    if run is not None:
-        again = f"with: {shell_command('train', '--out', run, '--resume')}"
-    return f"The run goes on from its newest checkpoint {again}"
-
-
-@dataclass(frozen=True)
-class Task:
-    """What ranks do together, in the words of messages.
-
-    Args:
-        name: A noun.
-        going_on: How to go on after the loss of a rank, by the directory of the run if known.
-        alone: What to type where this rank is alone by intent, if that can be.
-    """
-
-    name: str
-    going_on: Callable[[str | None], str]
-    alone: str = ""
-
-
-TRAINING = Task("training", _resumption)
-EVALUATION = Task(
-    "evaluation",
-    lambda run: "Begin it again: nothing of it was kept but the whole lines of --out.",
-    " Where one of them alone is to evaluate, give it --nproc 1.",
-)
 
 
 class Meeting:
@@ -104,18 +77,18 @@ class Meeting:
 
     def __init__(self, place: LaunchedRank, task: Task = TRAINING) -> None:
         self._place, self.task = place, task
-        serves = place.rank == 0 and not place.launcher_has_store
-        silent = _not_met(place, "no answer", serves=serves)
+        self.serves = place.rank == 0 and not place.launcher_has_store
+        silent = _not_met(place, "no answer", serves=self.serves)
         try:
             with _within(JOIN, silent):  # what listens there may be no store, and never answers
                 store = TCPStore(
                     *(place.address, place.port),
-                    is_master=serves,
+                    is_master=self.serves,
                     timeout=JOIN,
                     wait_for_workers=False,
                 )
         except RuntimeError as error:
-            raise RunError(_not_met(place, str(error), serves=serves)) from error
+            raise RunError(_not_met(place, str(error), serves=self.serves)) from error
         self._job = PrefixStore("nextfill", store)
         with _within(MEET, _absent(place, task)):
             name = agreed_name(self._job, place.rank, place.world)
@@ -139,9 +112,17 @@ class Meeting:
                     return None
                 time.sleep(0.05)
             _, status, message = json.loads(self.start.get(_FAILURE))
+            self.start.set(f"{_HEARD}/{self._place.rank}", message)
             return Failure(status, message)
         except RuntimeError:
             return None
+
+    def wait_until_heard(self) -> None:
+        """Keep the store that this process serves until all have read the error, or for a while."""
+        deadline = time.monotonic() + _HEAR_S
+        others = [f"{_HEARD}/{rank}" for rank in range(1, self._place.world)]
+        while time.monotonic() < deadline and not self.start.check(others):
+            time.sleep(0.05)
 
     @property
     def run(self) -> str | None:
@@ -226,6 +207,10 @@ def joined_ranks(place: LaunchedRank, task: Task = TRAINING) -> Iterator[tuple[M
     except BaseException as error:
         with deaf():  # to the launcher, which ends all ranks as soon as one has ended
             settled = _settled(error, meeting, ranks)
+            if settled is error and meeting.serves:
+                if dist.is_initialized():
+                    dist.destroy_process_group()  # by which the others find out
+                meeting.wait_until_heard()
         if settled is error:
             raise
         raise settled from error
