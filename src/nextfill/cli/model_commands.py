@@ -63,10 +63,10 @@ def _run_evaluate(line: CommandLine) -> Any:
     if (count := ranks_to_start(line, EvaluateConfig)) > 1:
         from nextfill.api.inference import check_evaluation
         from nextfill.training.distributed.rank_launch import launch
+        from nextfill.training.distributed.rank_task import EVALUATION
 
         check_evaluation(asked, names, count)
-        again = "Begin it again: nothing of it was kept but the whole lines of --out."
-        if status := launch("evaluate", line.words, count, again):
+        if status := launch("evaluate", line.words, count, EVALUATION.going_on(None)):
             raise OtherRankError("", status)
         return None
     result = evaluate(line.arguments.model, *names, request=asked)
