@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -31,7 +31,7 @@ from nextfill.training.distributed.heartbeat import (
     store_connection,
 )
 from nextfill.training.distributed.rank_environment import LAUNCH, LaunchedRank
-from nextfill.training.distributed.rank_task import TRAINING, Task
+from nextfill.training.distributed.rank_task import ENDED, TRAINING, Task
 from nextfill.training.distributed.ranks import LostRankError, ManyRanks
 from nextfill.training.distributed.rendezvous import agreed_name
 
@@ -53,10 +53,7 @@ _LOST_S = 2.0
 _BEFORE_END_S = 1.0
 """Seconds that a silent rank waits before its end, so that the one that speaks is not cut off."""
 
-_HEAR_S = 30.0
-"""Most seconds that the store stays for the others to read the error of its own process."""
-
-_FAILURE, _HEARD, _RUN = "failure", "heard", "run"
+_FAILURE, _RUN = "failure", "run"
 
 
 @dataclass(frozen=True)
@@ -112,17 +109,9 @@ class Meeting:
                     return None
                 time.sleep(0.05)
             _, status, message = json.loads(self.start.get(_FAILURE))
-            self.start.set(f"{_HEARD}/{self._place.rank}", message)
             return Failure(status, message)
         except RuntimeError:
             return None
-
-    def wait_until_heard(self) -> None:
-        """Keep the store that this process serves until all have read the error, or for a while."""
-        deadline = time.monotonic() + _HEAR_S
-        others = [f"{_HEARD}/{rank}" for rank in range(1, self._place.world)]
-        while time.monotonic() < deadline and not self.start.check(others):
-            time.sleep(0.05)
 
     @property
     def run(self) -> str | None:
@@ -207,10 +196,10 @@ def joined_ranks(place: LaunchedRank, task: Task = TRAINING) -> Iterator[tuple[M
     except BaseException as error:
         with deaf():  # to the launcher, which ends all ranks as soon as one has ended
             settled = _settled(error, meeting, ranks)
-            if settled is error and meeting.serves:
-                if dist.is_initialized():
-                    dist.destroy_process_group()  # by which the others find out
-                meeting.wait_until_heard()
+            is_told = isinstance(error, NextfillError) and not isinstance(error, OtherRankError)
+            if settled is error and is_told and meeting.serves and task.only_gathers:
+                with suppress(LostRankError):  # the store ends with this process
+                    ranks.gather((ENDED, str(error)))
         if settled is error:
             raise
         raise settled from error
@@ -221,6 +210,8 @@ def joined_ranks(place: LaunchedRank, task: Task = TRAINING) -> Iterator[tuple[M
 
 def _settled(error: BaseException, meeting: Meeting, ranks: ManyRanks) -> BaseException:
     """Return the error that a rank ends with: its own if it is the first to tell one."""
+    if isinstance(error, OtherRankError):
+        return error
     told, is_lost = None, isinstance(error, LostRankError)
     if is_lost:
         told = meeting.told(_LOST_S)

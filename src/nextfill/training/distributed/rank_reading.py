@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.core.errors import RunError
+from nextfill.core.errors import OtherRankError, RunError
 from nextfill.evaluation.batch_division import BatchDivision, Reading
+from nextfill.training.distributed.rank_task import ENDED
 from nextfill.training.distributed.ranks import Ranks, refuse_differences
 
 
@@ -61,6 +62,8 @@ class RankDivision(BatchDivision):
     def _gather(self, where: str, found: Any) -> list[Any]:
         """Return what all ranks found at one place, refusing those that are at another."""
         places, every = zip(*self._ranks.gather((where, found)), strict=True)
+        if ENDED in places:  # which that rank tells of
+            raise OtherRankError(every[places.index(ENDED)], 2)
         for rank, place in enumerate(places):
             if place != places[0]:
                 raise RunError(
