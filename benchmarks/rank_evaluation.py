@@ -39,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--whole", default="train[:60]", help="the split that is scored")
     parser.add_argument("--few", default="train[:1]", help="the split that is all but set-up")
     parser.add_argument("words", nargs="+", help="words of nextfill evaluate, after --")
     asked = parser.parse_args()
@@ -46,7 +47,7 @@ def main() -> None:
     for repeat in range(asked.repeats):
         for count in asked.ranks:
             few = evaluated([*asked.words, "--split", asked.few], count)
-            whole = evaluated(asked.words, count)
+            whole = evaluated([*asked.words, "--split", asked.whole], count)
             results.add(whole[2])
             found: dict[str, Any] = {"repeat": repeat, "ranks": count}
             found |= {"wall_s": whole[0], "scoring_s": whole[0] - few[0]}
