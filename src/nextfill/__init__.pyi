@@ -200,6 +200,7 @@ def evaluate(
     store: str | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    nproc: int | Literal["auto"] | None = None,
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
@@ -299,6 +300,8 @@ def evaluate(
             has room; text that comes by --streaming is not kept there
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
+        nproc: processes of this machine that evaluate together; auto is one for each GPU, and 1
+            this one alone; on many machines torchrun starts them
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
@@ -389,6 +392,7 @@ def evaluate(
     store: str | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    nproc: int | Literal["auto"] | None = None,
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
@@ -488,6 +492,8 @@ def evaluate(
             has room; text that comes by --streaming is not kept there
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
+        nproc: processes of this machine that evaluate together; auto is one for each GPU, and 1
+            this one alone; on many machines torchrun starts them
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights
@@ -579,6 +585,7 @@ def evaluate(
     store: str | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    nproc: int | Literal["auto"] | None = None,
     log_level: Literal["error", "warning", "info", "debug"] | None = None,
     tokenizer: Any = None,
     revision: str | None = None,
@@ -678,6 +685,8 @@ def evaluate(
             has room; text that comes by --streaming is not kept there
         device: where to compute (default: 'auto')
         precision: fp32 gives the same nats at any batch size (default: 'fp32')
+        nproc: processes of this machine that evaluate together; auto is one for each GPU, and 1
+            this one alone; on many machines torchrun starts them
         log_level: what to tell on stderr: error, warning (as --quiet), info (progress, too) or
             debug (the libraries' logs, too); default of a command: info
         model: Hub id, folder, run directory, builtin:NAME, or scratch:TYPE for random weights

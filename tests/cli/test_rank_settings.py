@@ -119,3 +119,16 @@ def test_one_process_holds_no_share(fails, text_file):
 def test_a_script_is_started_by_torchrun(tiny_model, text_file, tmp_path):
     with pytest.raises(ConfigError, match="torchrun --standalone --nproc-per-node 2 SCRIPT"):
         nextfill.train(model=tiny_model, data=text_file, out=tmp_path / "run", nproc=2)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--data", "-"], "--data -: standard input is read once, and here are 2 ranks"),
+        (["--pseudo", "--mask-seed", 3], "leave one of them out"),
+        (["--page", "x.txt"], "the name has to end in .html"),
+    ],
+)
+def test_what_ranks_cannot_evaluate_is_told_before_they_start(words, told, fails, text_file):
+    data = [] if "--data" in words else ["--data", text_file]
+    assert told in fails("evaluate", "builtin:base-masked", "--nproc", 2, *data, *words)

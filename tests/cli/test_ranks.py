@@ -12,7 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import nextfill
 from nextfill.cli.main import main
+from nextfill.core.errors import ConfigError
 from nextfill.runs.directory import RunDirectory
 from nextfill.training import evaluations
 from nextfill.training.distributed import rank_scoring, share_writer
@@ -50,6 +52,40 @@ def test_two_ranks_take_the_steps_of_one(parallel, forks, meeting, tiny_model, t
     forks.finish("train", "--out", two, "--resume", "--json")  # in one process: it is whole
     again = ["train", "--out", two, "--resume", "--json", *shares]  # without a step to take
     assert json.loads(forks.finish(*again, environment=meeting, ranks=2))["steps"] == 3
+
+
+def test_two_ranks_evaluate_as_one_does_to_the_last_byte(
+    forks, meeting, tiny_masked, text_file, tmp_path
+):
+    words = ["evaluate", tiny_masked, "--data", text_file, "--split", "train[:20]", "--pseudo"]
+    words += ["--block-size", 32, "--json"]
+    words += ["--out", "each.jsonl", "--page", "page.html"]
+    found = []
+    for count in (1, 2):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        ranks = {"environment": meeting, "ranks": 2} if count > 1 else {}
+        printed = json.loads(forks.finish(*words, folder=folder, **ranks))
+        told = forks.errors.read_text("utf-8").splitlines()
+        notes = [line for line in told if not line.startswith("evaluating")]
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        found.append((printed, notes, files))
+    assert found[1] == found[0]
+    assert found[0][0]["targets"] > 500
+
+
+def test_one_of_several_evaluates_alone_where_it_is_told_to(
+    meeting, tiny_model, text_file, monkeypatch
+):
+    for name, value in {**meeting, "RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    alone = nextfill.evaluate(str(tiny_model), data=text_file, nproc=1)
+    assert alone.targets > 100
+    for name in (*meeting, "RANK"):
+        monkeypatch.delenv(name)
+    assert nextfill.evaluate(str(tiny_model), data=text_file) == alone
+    with pytest.raises(ConfigError, match="torchrun --standalone --nproc-per-node 2 SCRIPT"):
+        nextfill.evaluate(str(tiny_model), data=text_file, nproc=2)
 
 
 IN_SHARES = ["--block-size", 32, "--batch-size", 4, "--micro-batch-size", 2, "--precision", "fp32"]

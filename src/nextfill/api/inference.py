@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from nextfill.api.masks import refuse_masks
+from nextfill.api.rank_evaluation import (
+    RankEvaluation,
+    evaluate_as_rank,
+    rank_of,
+    resolved_by,
+)
 from nextfill.api.verb import config_with_files, keyword_settings, request_at_level, request_of
 from nextfill.config import EvaluateConfig, FillConfig, GenerateConfig
-from nextfill.config.evaluation_resolution import check_names_data, evaluate_config
+from nextfill.config.evaluation_resolution import check_names_data
+from nextfill.config.problems.rank_problems import processes_problems
 from nextfill.config.resolve import (
     fill_config,
     generate_config,
     names_prompts,
+    refuse,
 )
 from nextfill.core.errors import ConfigError
 from nextfill.core.progress import Observer
@@ -23,6 +32,7 @@ from nextfill.terminal.log_level import shown_by_level
 from nextfill.terminal.notebook import choose_observer
 
 if TYPE_CHECKING:
+    from nextfill.api.verb import Request
     from nextfill.evaluation.comparison import Comparison
     from nextfill.evaluation.figures import Evaluation
 
@@ -86,26 +96,52 @@ def evaluate(
     observer = choose_observer(observer, quiet=quiet, shown=shown_by_level(keywords))
     request = request_of(EvaluateConfig, {**keywords, "model": model}, observer)
     names = [str(other) for other in others]
+    place = rank_of(request)
+    if place is None:
+        return _evaluate(request, names)
+    return evaluate_as_rank(
+        place, lambda of_rank, launch: _evaluate(of_rank, names, launch), request
+    )
+
+
+def check_evaluation(request: Request, names: Sequence[str], world: int) -> None:
+    """Refuse settings that so many ranks cannot have, before any of them is started."""
+    config, _ = config_with_files(request, resolved_by(request, names, world))
+    check_names_data(config, request.settings)
+
+
+def _evaluate(
+    request: Request, names: Sequence[str], launch: RankEvaluation | None = None
+) -> Evaluation | Comparison:
+    """Evaluate in one process, or as one of several ranks."""
     try:
-        config, scope = config_with_files(
-            request, lambda layer: evaluate_config(layer, request.problems, names)
-        )
+        world = 1 if launch is None else launch.place.world
+        config, scope = config_with_files(request, resolved_by(request, names, world))
         check_names_data(config, request.settings)
         refuse_masks(EvaluateConfig, request.settings, config.model, config.objective, request.live)
+        if launch is None:
+            refuse([*processes_problems(config.nproc)])
         request = request_at_level(request, config.log_level)
         from nextfill.core.output_file import check_new_file
+        from nextfill.evaluation.batch_division import WHOLE
         from nextfill.evaluation.job import (
             evaluate_model,  # brings PyTorch
             evaluate_models,
         )
         from nextfill.html_report.page import write_evaluation_or_note
 
-        page = None if config.page is None else check_new_file(config.page, "--page")
+        if launch is not None:
+            config = launch.checked(config)
+        config = replace(config, nproc=None)  # of these processes, not of what they evaluate
+        page = None
+        if config.page is not None:
+            page = check_new_file(config.page, "--page", is_only_writer=launch is not None)
         options: dict[str, Any] = {
             "scope": scope,
             "on_progress": request.observer.on_stage,
             "on_note": request.observer.on_note,
             "live": request.live,
+            "division": WHOLE if launch is None else launch.division,
         }
         result: Evaluation | Comparison
         if names:

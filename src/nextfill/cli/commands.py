@@ -94,13 +94,14 @@ def _run_train(line: CommandLine) -> Any:
     from nextfill.training.distributed.rank_environment import is_follower
 
     asked, typed = request(line, observer=observer_of(line)), line.arguments
-    if (count := _ranks_to_start(line)) > 1:
+    if (count := ranks_to_start(line, TrainConfig)) > 1:
         from nextfill.api.train import check_settings
-        from nextfill.training.distributed.rank_launch import launch
+        from nextfill.training.distributed.rank_launch import launch, resumption
 
         check_settings(typed.recipe, asked, count, resume=typed.resume, rewarm=typed.rewarm)
         out = [str(item.value) for item in line.settings if item.path == ("out",)]
-        if status := launch(line.words, count, out[0] if out else None):
+        going_on = resumption(out[0] if out else None, count)
+        if status := launch("train", line.words, count, going_on):
             raise OtherRankError("", status)
         return None
     if typed.recipe is None and not typed.resume:
@@ -115,20 +116,20 @@ def _run_train(line: CommandLine) -> Any:
         raise
 
 
-def _ranks_to_start(line: CommandLine) -> int:
-    """Return the number of processes to start for a training; 1 in each of them."""
+def ranks_to_start(line: CommandLine, root: type) -> int:
+    """Return the number of processes to start for a command; 1 in each of them."""
     asked = [item.value for item in line.settings if item.path == ("nproc",)]
     if not asked or line.problems:
         return 1
     from nextfill.training.distributed.rank_environment import launched_rank
 
-    if launched_rank() is not None:
+    if launched_rank(may_be_alone=root is not TrainConfig) is not None:
         return 1
     from nextfill.config.layers import build
     from nextfill.training.distributed.rank_launch import number_of_ranks
 
-    nproc = build(TrainConfig, [[item for item in line.settings if item.path == ("nproc",)]]).nproc
-    return number_of_ranks(nproc)
+    config: Any = build(root, [[item for item in line.settings if item.path == ("nproc",)]])
+    return number_of_ranks(config.nproc)
 
 
 def _quickstart() -> dict[tuple[str, ...], Any]:

@@ -7,12 +7,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nextfill.cli.commands import JSON, QUIET, Command, from_tables, observer_of, request
+from nextfill.cli.commands import (
+    JSON,
+    QUIET,
+    Command,
+    from_tables,
+    observer_of,
+    ranks_to_start,
+    request,
+)
 from nextfill.config import EvaluateConfig, ExportConfig, FillConfig, GenerateConfig, ServeConfig
 from nextfill.config.command_line.flags import Argument, CommandLine
 from nextfill.config.command_line.missing_arguments import unquoted_text
 from nextfill.config.options import Assignment
-from nextfill.core.errors import ConfigError
+from nextfill.core.errors import ConfigError, OtherRankError
 from nextfill.core.progress import Observer, Silent
 from nextfill.core.streams import print_error, printable
 
@@ -49,9 +57,21 @@ class _Notes(Silent):
 
 def _run_evaluate(line: CommandLine) -> Any:
     from nextfill.api.inference import evaluate
+    from nextfill.api.rank_evaluation import rank_of
 
-    asked = _request(line, observer=observer_of(line))
-    return evaluate(line.arguments.model, *line.arguments.others, request=asked)
+    asked, names = _request(line, observer=observer_of(line)), line.arguments.others
+    if (count := ranks_to_start(line, EvaluateConfig)) > 1:
+        from nextfill.api.inference import check_evaluation
+        from nextfill.training.distributed.rank_launch import launch
+        from nextfill.training.distributed.rank_task import EVALUATION
+
+        check_evaluation(asked, names, count)
+        if status := launch("evaluate", line.words, count, EVALUATION.going_on(None)):
+            raise OtherRankError("", status)
+        return None
+    result = evaluate(line.arguments.model, *names, request=asked)
+    place = rank_of(asked)
+    return None if place is not None and place.rank else result
 
 
 EVALUATE = Command(

@@ -19,9 +19,13 @@ Prompt = TypeVar("Prompt")
 Result = TypeVar("Result")
 
 
-def check_new_file(out: str, flag: str = "--out") -> Path:
-    """Return the path of a new file, refusing before any work one that cannot be written."""
-    check_one_process(f"write {flag} {out}")
+def check_new_file(out: str, flag: str = "--out", *, is_only_writer: bool = False) -> Path:
+    """Return the path of a new file, refusing before any work one that cannot be written.
+
+    Several processes are refused as well, unless this is the only one that writes.
+    """
+    if not is_only_writer:
+        check_one_process(f"write {flag} {out}")
     path = user_path(out, flag)
     if path.exists():
         free = f"{flag} {shell_word(free_path(path))}"

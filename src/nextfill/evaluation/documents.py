@@ -21,6 +21,7 @@ from nextfill.data.file_record import SourceFiles, expected_files
 from nextfill.data.parts import Part, refuse_contexts
 from nextfill.data.preparation import prepare_data, prepare_part
 from nextfill.data.store.store_cache import cache_place
+from nextfill.evaluation.batch_division import WHOLE, BatchDivision
 from nextfill.evaluation.known_documents import run_digests, training_part
 from nextfill.models.folder.location import run_of
 from nextfill.models.loaded_model import LoadedModel
@@ -33,7 +34,10 @@ _OTHERS = "Bring the old data back, or name others with --data."
 
 
 class EvaluationData:
-    """The same documents for every model of an evaluation, the first in ``config``."""
+    """The same documents for every model of an evaluation, the first in ``config``.
+
+    ``division`` says which of their batches this process reads.
+    """
 
     def __init__(
         self,
@@ -42,8 +46,10 @@ class EvaluationData:
         scope: Scope,
         on_progress: Progress,
         on_note: Callable[[str], None],
+        *,
+        division: BatchDivision = WHOLE,
     ) -> None:
-        self.config, self._scope = config, scope
+        self.config, self._scope, self.division = config, scope, division
         self.on_progress, self.on_note = on_progress, on_note
         self._names = (config.model.name, *others)
         self._leaks: dict[str, Leaks] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from nextfill.config import EvaluateConfig, ModelConfig, Objective, PseudoMetric, Scope
 from nextfill.config.prefixes import LIVE, SCRATCH
@@ -15,6 +16,7 @@ from nextfill.core.output_file import check_new_file
 from nextfill.core.progress import Progress
 from nextfill.data.store.tokenizer_backend import fingerprint_of
 from nextfill.evaluation.baseline import base_of, covers, hold_like, recorded_baseline
+from nextfill.evaluation.batch_division import WHOLE, BatchDivision
 from nextfill.evaluation.comparison import (
     Comparison,
     check_comparable,
@@ -27,6 +29,7 @@ from nextfill.evaluation.figures import BaseEvaluation, Evaluation
 from nextfill.evaluation.metrics import summarize_part
 from nextfill.evaluation.rows import check_windows
 from nextfill.evaluation.scorer import Scorer
+from nextfill.evaluation.scorer_findings import findings_of
 from nextfill.evaluation.scores import ScoredModel
 from nextfill.evaluation.token_view import ScoredText, choose_documents
 from nextfill.models.computation import pick_device, pick_precision, tune_allocator
@@ -46,10 +49,11 @@ def evaluate_model(
     on_progress: Progress,
     on_note: Callable[[str], None] = lambda text: None,
     live: Live = NOTHING_LIVE,
+    division: BatchDivision = WHOLE,
 ) -> Evaluation:
     """Score documents with a model, and with its base if there is one."""
-    out = None if config.out is None else check_new_file(config.out)
-    data = EvaluationData(config, (), scope, on_progress, on_note)
+    out = _new_file(config, division)
+    data = EvaluationData(config, (), scope, on_progress, on_note, division=division)
     recorded = recorded_baseline(config, scope)
     base = base_of(config.model) if config.base and live.model is None else None
     baseline = None
@@ -102,14 +106,15 @@ def evaluate_models(
     on_progress: Progress,
     on_note: Callable[[str], None] = lambda text: None,
     live: Live = NOTHING_LIVE,
+    division: BatchDivision = WHOLE,
 ) -> Comparison:
     """Score documents with several models, and compare them document by document."""
-    out = None if config.out is None else check_new_file(config.out)
+    out = _new_file(config, division)
     alike = replace(config.model, tokenizer=None, revision=None)
     models = [(config.model, live)]
     models += [(replace(alike, name=name), NOTHING_LIVE) for name in others]
     config = _with_common_windows(config, models, on_note)
-    data = EvaluationData(config, others, scope, on_progress, on_note)
+    data = EvaluationData(config, others, scope, on_progress, on_note, division=division)
     scored: list[ScoredModel] = []
     for one, live_one in models[:-1]:
         keep_tokens = config.show > 0 and not scored  # the last model is shown beside the first
@@ -158,7 +163,7 @@ def _open_scorer(data: EvaluationData, loaded: LoadedModel) -> Scorer:
             f"{loaded.name} cannot score a row of {block_size} tokens in {precision}: "
             f"{problem}. Give another --block-size or --precision, or another model."
         )
-    return Scorer(
+    scorer = Scorer(
         config=config,
         loaded=loaded,
         part=part,
@@ -168,7 +173,17 @@ def _open_scorer(data: EvaluationData, loaded: LoadedModel) -> Scorer:
         pseudo_metric=metric,
         on_progress=data.on_progress,
         on_note=data.on_note,
+        division=data.division,
     )
+    data.division.check(lambda: findings_of(scorer))
+    return scorer
+
+
+def _new_file(config: EvaluateConfig, division: BatchDivision) -> Path | None:
+    """Return the path of the file of documents, refusing one that cannot be written."""
+    if config.out is None:
+        return None
+    return check_new_file(config.out, is_only_writer=division.world > 1)
 
 
 def _pseudo_metric(config: EvaluateConfig, loaded: LoadedModel) -> PseudoMetric | None:

@@ -15,6 +15,7 @@ from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.data.parts import Part
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.data.store.word_starts import open_word_starts
+from nextfill.evaluation.batch_division import WHOLE, BatchDivision, Reading
 from nextfill.evaluation.scores import NOTHING_TO_SCORE
 from nextfill.models.architecture import embedding_rows
 from nextfill.models.computation import autocast
@@ -106,8 +107,11 @@ def read_rows(
     device: torch.device,
     precision: Precision,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    division: BatchDivision = WHOLE,
+) -> Reading:
     """Read something off the logits of every target, in batches of rows of like length.
+
+    Several processes read some batches each, by their ``division``, and all get every reading.
 
     Returns:
         Of each target its document and its place there, ``[N] int64``, and the reading, ``[N, C]
@@ -118,21 +122,25 @@ def read_rows(
     module.eval()
     heads = rows.targets if module.gathers else rows.length
     most = MOST_LOGITS // embedding_rows(module.model)
-    readings: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
-    for numbers in _batches_by_length(rows.length, heads, batch_size, most):
-        batch = rows.batch(numbers)
-        row, column = np.nonzero(batch.labels != NO_TARGET)
-        if len(row):  # of a few masked words, by chance, perhaps none
-            with autocast(device, precision):
-                reading = module(*to_tensors(batch, device), read).float().cpu().numpy()
-            readings.append((numbers[row], rows.place[numbers[row]] + column, reading))
-        done += len(numbers)
+    readings: list[Reading] = []
+    batches = [*_batches_by_length(rows.length, heads, batch_size, most)]
+    costs = [len(numbers) * int(rows.length[numbers[0]]) for numbers in batches]
+    for numbers, is_own in zip(batches, division.takes(np.array(costs, np.int64)), strict=True):
+        if is_own:
+            batch = rows.batch(numbers)
+            row, column = np.nonzero(batch.labels != NO_TARGET)
+            if len(row):  # of a few masked words, by chance, perhaps none
+                with autocast(device, precision):
+                    reading = module(*to_tensors(batch, device), read).float().cpu().numpy()
+                readings.append((numbers[row], rows.place[numbers[row]] + column, reading))
+        done += len(numbers)  # the others are about as far
         on_progress(done, total)
     module.train(was_training)
-    if not readings:
+    joined = division.join(readings)
+    if not joined:
         nothing = np.empty(0, np.int64)
         return nothing, nothing, nothing.astype(np.float32)
-    row, place, reading = (np.concatenate(part) for part in zip(*readings, strict=True))
+    row, place, reading = (np.concatenate(part) for part in zip(*joined, strict=True))
     order = np.argsort(row, kind="stable")
     return rows.document[row[order]], place[order], reading[order]
 

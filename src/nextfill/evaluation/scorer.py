@@ -19,6 +19,7 @@ from nextfill.data.special_tokens import evaluation_frame
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.store.tokenizer_backend import fingerprint_of
 from nextfill.data.store.word_starts import open_word_starts
+from nextfill.evaluation.batch_division import WHOLE, BatchDivision
 from nextfill.evaluation.document_file import SplitWords, word_splitter, write_documents
 from nextfill.evaluation.rows import read_rows, scored_rows
 from nextfill.evaluation.scores import (
@@ -61,6 +62,7 @@ class Scorer:
     pseudo_metric: PseudoMetric | None
     on_progress: Progress
     on_note: Callable[[str], None]
+    division: BatchDivision = WHOLE
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -90,6 +92,7 @@ class Scorer:
             evaluation=self.config.evaluation,
             precision=self.precision,
             on_progress=lambda done, total: self.on_progress("evaluating", done, total),
+            division=self.division,
         )
         if out is not None:
             groups = write_documents(out, store, groups, self._word_splitter())
@@ -258,6 +261,7 @@ def score_groups(
     evaluation: EvaluationConfig,
     precision: Precision,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    division: BatchDivision = WHOLE,
 ) -> Iterator[ScoredGroup]:
     """Yield the scores of documents some at a time, in their order.
 
@@ -279,6 +283,7 @@ def score_groups(
             device=loaded.device,
             precision=precision,
             on_progress=on_rows,
+            division=division,
         )
         nats, hits = reading.reshape(-1, 2).T
         tokens = TokenScores(document, place, nats, hits > 0)

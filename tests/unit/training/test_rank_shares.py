@@ -9,6 +9,7 @@ from nextfill.core.errors import ConfigError, RunError
 from nextfill.data.parts import Part
 from nextfill.objectives.batch import Batch
 from nextfill.training.distributed.rank_environment import launched_rank
+from nextfill.training.distributed.rank_reading import RankDivision
 from nextfill.training.distributed.rank_scoring import share_of
 from nextfill.training.distributed.ranks import (
     Command,
@@ -27,6 +28,18 @@ class Store:
     def __init__(self, lengths):
         self.documents = np.zeros(len(lengths), [("tokens", np.int64)])
         self.documents["tokens"] = lengths
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("number", [0, 1, 2, 5, 40, 128])
+def test_each_batch_is_read_by_one_rank_and_none_has_much_more(number, world):
+    costs = np.random.default_rng(number).integers(1, 32 * 512, number)
+    each = [RankDivision(ManyRanks(rank, world)).takes(costs) for rank in range(world)]
+    assert np.array_equal(np.sum(each, axis=0), np.ones(number))
+    loads = [int(costs[own].sum()) for own in each]
+    assert max(loads) - min(loads) <= costs.max(initial=0)
+    if number == 128:
+        assert max(loads) < 1.02 * np.mean(loads)
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 4, 7])

@@ -1,14 +1,28 @@
-"""Settings of a training that several ranks cannot have, and what ranks make of the others."""
+"""Settings that several ranks cannot have, and what ranks make of the others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from nextfill.config import NewTokensConfig, TrainConfig
+from nextfill.config import EvaluateConfig, NewTokensConfig, TrainConfig
 from nextfill.config.prefixes import LIVE
 from nextfill.config.resolve import refuse
 from nextfill.core.paths import STANDARD_INPUT
+
+
+def processes_problems(nproc: int | str | None) -> Iterator[str]:
+    """Yield why ``nproc`` starts no processes here, where no launcher has started any.
+
+    Example:
+        >>> [*processes_problems(1)]
+        []
+    """
+    if nproc not in (None, 1):
+        yield (
+            "--nproc starts processes from the command line alone: give it there, and start a "
+            f"script of your own with: torchrun --standalone --nproc-per-node {nproc} SCRIPT"
+        )
 
 
 def launch_problems(config: TrainConfig) -> Iterator[str]:
@@ -18,12 +32,9 @@ def launch_problems(config: TrainConfig) -> Iterator[str]:
         >>> [*launch_problems(TrainConfig(nproc=1))]
         []
     """
-    if config.nproc not in (None, 1):
-        yield (
-            "--nproc starts processes from the command line alone: give it there, and start a "
-            f"script of your own with: torchrun --standalone --nproc-per-node {config.nproc} SCRIPT"
-        )
-    elif config.parallel in ("ddp", "fsdp"):
+    problems = [*processes_problems(config.nproc)]
+    yield from problems
+    if not problems and config.parallel in ("ddp", "fsdp"):
         yield (
             f"--parallel {config.parallel} is for several processes, and here is one: leave it "
             "out, or give --nproc 2."
@@ -41,8 +52,7 @@ def rank_problems(config: TrainConfig, world: int) -> Iterator[str]:
     """
     training = config.training
     size, micro = training.batch_size, training.micro_batch_size
-    if config.nproc not in (None, "auto", world):
-        yield f"--nproc {config.nproc}: {world} processes are started already: leave it out."
+    yield from _common_problems(config, world)
     if training.backend == "keras":
         yield f"--backend keras trains in one process, and here are {world}: leave it out."
     if any(one.streaming and one.source.startswith(LIVE) for one in config.data.each):
@@ -50,11 +60,6 @@ def rank_problems(config: TrainConfig, world: int) -> Iterator[str]:
             f"streaming=True: data of a Python program are other ones to each of {world} ranks, "
             "which cannot tell them to be the same: leave it out, or write them into files, and "
             "name those."
-        )
-    if any(STANDARD_INPUT in (one.source, one.eval_source) for one in config.data.each):
-        yield (
-            f"--data {STANDARD_INPUT}: standard input is read once, and here are {world} ranks: "
-            "write the text into a file, and name that."
         )
     if config.parallel == "fsdp":
         yield from share_problems(config)
@@ -68,6 +73,28 @@ def rank_problems(config: TrainConfig, world: int) -> Iterator[str]:
         yield (
             f"--batch-size {size} in micro-batches of {micro} makes {count}, which do not divide "
             f"over {world} ranks, each of which takes whole ones: {_advice(size, world)}"
+        )
+
+
+def evaluation_problems(config: EvaluateConfig, world: int) -> Iterator[str]:
+    """Yield the settings of an evaluation that several ranks cannot have.
+
+    Example:
+        >>> from nextfill.config import DataConfig
+        >>> [problem] = evaluation_problems(EvaluateConfig(data=DataConfig(source="-")), 2)
+        >>> problem[:63]
+        '--data -: standard input is read once, and here are 2 ranks: wr'
+    """
+    yield from _common_problems(config, world)
+
+
+def _common_problems(config: TrainConfig | EvaluateConfig, world: int) -> Iterator[str]:
+    if config.nproc not in (None, "auto", world):
+        yield f"--nproc {config.nproc}: {world} processes are started already: leave it out."
+    if any(STANDARD_INPUT in (one.source, one.eval_source) for one in config.data.each):
+        yield (
+            f"--data {STANDARD_INPUT}: standard input is read once, and here are {world} ranks: "
+            "write the text into a file, and name that."
         )
 
 

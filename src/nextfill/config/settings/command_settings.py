@@ -126,6 +126,11 @@ class EvaluateConfig(Section):
     store: str | None = option(None, STORE)
     device: Device = option("auto", "where to compute")
     precision: Precision = option("fp32", "fp32 gives the same nats at any batch size")
+    nproc: Nproc | None = option(
+        None,
+        "processes of this machine that evaluate together; auto is one for each GPU, and 1 this "
+        "one alone; on many machines torchrun starts them",
+    )
     log_level: LogLevel | None = option(None, _LOG_LEVEL)
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -11,8 +11,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -22,7 +22,6 @@ import torch.distributed as dist
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 from nextfill.core.errors import ConfigError, Interrupted, NextfillError, OtherRankError, RunError
-from nextfill.core.shell_command import shell_command
 from nextfill.core.signals import deaf, exit_status
 from nextfill.core.streams import print_error
 from nextfill.training.distributed.heartbeat import (
@@ -32,6 +31,7 @@ from nextfill.training.distributed.heartbeat import (
     store_connection,
 )
 from nextfill.training.distributed.rank_environment import LAUNCH, LaunchedRank
+from nextfill.training.distributed.rank_task import ENDED, TRAINING, Task
 from nextfill.training.distributed.ranks import LostRankError, ManyRanks
 from nextfill.training.distributed.rendezvous import agreed_name
 
@@ -69,24 +69,25 @@ class Meeting:
 
     Args:
         place: This process's place among them.
+        task: What they are to do.
     """
 
-    def __init__(self, place: LaunchedRank) -> None:
-        self._place = place
-        serves = place.rank == 0 and not place.launcher_has_store
-        silent = _not_met(place, "no answer", serves=serves)
+    def __init__(self, place: LaunchedRank, task: Task = TRAINING) -> None:
+        self._place, self.task = place, task
+        self.serves = place.rank == 0 and not place.launcher_has_store
+        silent = _not_met(place, "no answer", serves=self.serves)
         try:
             with _within(JOIN, silent):  # what listens there may be no store, and never answers
                 store = TCPStore(
                     *(place.address, place.port),
-                    is_master=serves,
+                    is_master=self.serves,
                     timeout=JOIN,
                     wait_for_workers=False,
                 )
         except RuntimeError as error:
-            raise RunError(_not_met(place, str(error), serves=serves)) from error
+            raise RunError(_not_met(place, str(error), serves=self.serves)) from error
         self._job = PrefixStore("nextfill", store)
-        with _within(MEET, _absent(place)):
+        with _within(MEET, _absent(place, task)):
             name = agreed_name(self._job, place.rank, place.world)
         self.start = PrefixStore(f"nextfill/{name}", store)
         self.connect = store_connection(place.address, place.port, f"nextfill/{name}")
@@ -122,11 +123,12 @@ class Meeting:
         self._job.set(_RUN, path)
 
 
-def _absent(place: LaunchedRank) -> str:
+def _absent(place: LaunchedRank, task: Task) -> str:
     """Say which rank has waited for the others in vain."""
     return (
         f"Rank {place.rank} has waited {MEET.total_seconds():.0f} s for the other ranks of "
         f"{place.world}: start all of them, and see that their machines reach one another."
+        f"{task.alone}"
     )
 
 
@@ -165,9 +167,9 @@ def _within(time_limit: timedelta, message: str) -> Iterator[None]:
 
 
 @contextmanager
-def joined_ranks(place: LaunchedRank) -> Iterator[tuple[ManyRanks, Meeting]]:
-    """Join the ranks of one training, and have the error of one end them all."""
-    meeting = Meeting(place)
+def joined_ranks(place: LaunchedRank, task: Task = TRAINING) -> Iterator[tuple[ManyRanks, Meeting]]:
+    """Join the ranks of one training, or of another task, and have the error of one end all."""
+    meeting = Meeting(place, task)
     ranks = ManyRanks(place.rank, place.world)
     backend = "gloo"
     if torch.cuda.is_available():
@@ -176,7 +178,7 @@ def joined_ranks(place: LaunchedRank) -> Iterator[tuple[ManyRanks, Meeting]]:
             torch.cuda.set_device(place.local_rank)
     try:
         try:
-            with _within(MEET, _absent(place)):
+            with _within(MEET, _absent(place, task)):
                 dist.init_process_group(
                     backend,
                     store=meeting.start,
@@ -184,7 +186,7 @@ def joined_ranks(place: LaunchedRank) -> Iterator[tuple[ManyRanks, Meeting]]:
                     world_size=place.world,
                     timeout=PATIENCE,
                 )
-                ranks.gather(os.getpid())  # all are here
+                ranks.processes = ranks.gather(os.getpid())  # all are here
         except RuntimeError as error:
             raise LostRankError(str(error)) from error
         with beating(
@@ -193,7 +195,11 @@ def joined_ranks(place: LaunchedRank) -> Iterator[tuple[ManyRanks, Meeting]]:
             yield ranks, meeting
     except BaseException as error:
         with deaf():  # to the launcher, which ends all ranks as soon as one has ended
-            settled = _settled(error, place, meeting, ranks.run)
+            settled = _settled(error, meeting, ranks)
+            is_told = isinstance(error, NextfillError) and not isinstance(error, OtherRankError)
+            if settled is error and is_told and meeting.serves and task.only_gathers:
+                with suppress(LostRankError):  # the store ends with this process
+                    ranks.gather((ENDED, str(error)))
         if settled is error:
             raise
         raise settled from error
@@ -202,26 +208,41 @@ def joined_ranks(place: LaunchedRank) -> Iterator[tuple[ManyRanks, Meeting]]:
             dist.destroy_process_group()
 
 
-def _settled(
-    error: BaseException, place: LaunchedRank, meeting: Meeting, run: str | None
-) -> BaseException:
+def _settled(error: BaseException, meeting: Meeting, ranks: ManyRanks) -> BaseException:
     """Return the error that a rank ends with: its own if it is the first to tell one."""
+    if isinstance(error, OtherRankError):
+        return error
     told, is_lost = None, isinstance(error, LostRankError)
     if is_lost:
         told = meeting.told(_LOST_S)
-        error = RunError(_lost(run))
-    elif place.rank:
+        error = RunError(_lost(meeting.task, ranks.run))
+    elif ranks.rank:
         told = meeting.told(_GRACE_S)
     mine = Failure(_status(error), str(error))
-    if is_lost and told is None and LAUNCH in os.environ:  # which sees how that one ended
-        return OtherRankError(str(error), 2)
+    is_ended = isinstance(error, KeyboardInterrupt) and _any_gone(ranks.processes)
+    if told is None and (is_lost or is_ended) and LAUNCH in os.environ:
+        return OtherRankError(str(error), 2)  # the launcher has seen how that one ended
     if told is None and meeting.tell(mine):
-        if place.rank and isinstance(error, NextfillError) and not is_lost:
-            return RunError(f"rank {place.rank} of {place.world}: {error}")
+        if ranks.rank and isinstance(error, NextfillError) and not is_lost:
+            return RunError(f"rank {ranks.rank} of {ranks.world}: {error}")
         return error
     told = told or meeting.told(0) or mine
+    if ranks.is_first and not told.message:  # another was interrupted, of which this one tells
+        return error
     time.sleep(_BEFORE_END_S)
     return OtherRankError(told.message, told.status)
+
+
+def _any_gone(processes: Sequence[int]) -> bool:
+    """Tell whether a process of this machine has ended."""
+    for process in processes:
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:  # another user's, by now
+            return True
+    return False
 
 
 def _status(error: BaseException) -> int:
@@ -237,7 +258,8 @@ def _end_lost(meeting: Meeting, ranks: ManyRanks, silent: list[int]) -> None:
     whose = f"Rank {numbers}" if len(silent) == 1 else f"Ranks {numbers}"
     message = (
         f"{whose if silent else 'The store of the ranks'} cannot be reached, and has been silent "
-        f"for {SILENCE_S:.0f} s: the machine may be off, or its network. {_going_on(ranks.run)}"
+        f"for {SILENCE_S:.0f} s: the machine may be off, or its network. "
+        f"{meeting.task.going_on(ranks.run)}"
     )
     is_first: list[bool] = []
     telling = threading.Thread(
@@ -250,18 +272,11 @@ def _end_lost(meeting: Meeting, ranks: ManyRanks, silent: list[int]) -> None:
     os._exit(2)
 
 
-def _lost(run: str | None) -> str:
+def _lost(task: Task, run: str | None) -> str:
     return (
-        "Another rank of this training is gone: it was killed, ran out of memory, or its machine "
-        f"cannot be reached. {_going_on(run)}"
+        f"Another rank of this {task.name} is gone: it was killed, ran out of memory, or its "
+        f"machine cannot be reached. {task.going_on(run)}"
     )
-
-
-def _going_on(run: str | None) -> str:
-    again = "with --resume"
-    if run is not None:
-        again = f"with: {shell_command('train', '--out', run, '--resume')}"
-    return f"The run goes on from its newest checkpoint {again}"
 
 
 def check_gpus(place: LaunchedRank) -> None:

@@ -7,9 +7,9 @@ import json
 from dataclasses import replace
 
 from nextfill.config.recipe_file import to_toml
-from nextfill.core.errors import ConfigError, RunError
+from nextfill.core.errors import ConfigError
 from nextfill.training.distributed.rank_scoring import scored_parts
-from nextfill.training.distributed.ranks import differences
+from nextfill.training.distributed.ranks import refuse_differences
 from nextfill.training.setup import Setup
 
 
@@ -22,13 +22,7 @@ def check_agreement(setup: Setup) -> None:
                 "uses others than another: give --parallel ddp."
             ]
         )
-    found = differences(setup.ranks.gather(_findings(setup)))
-    if found:
-        told = "; ".join(f"rank {rank} in {', '.join(names)}" for rank, names in found.items())
-        raise RunError(
-            f"The ranks see different things, beside rank 0: {told}. Give all machines the same "
-            "files and versions of packages."
-        )
+    refuse_differences(setup.ranks.gather(_findings(setup)))
 
 
 def _findings(setup: Setup) -> dict[str, str]:

@@ -45,8 +45,11 @@ class LaunchedRank:
     restart: int = 0
 
 
-def launched_rank() -> LaunchedRank | None:
+def launched_rank(*, may_be_alone: bool = False) -> LaunchedRank | None:
     """Return the place of this process among several; None where it is the only one.
+
+    Args:
+        may_be_alone: Whether one of several works by itself where it cannot find the others.
 
     Raises:
         ConfigError: Where a launcher started several and does not tell how they find one another.
@@ -67,7 +70,7 @@ def launched_rank() -> LaunchedRank | None:
             launcher_has_store=os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
             restart=_number("TORCHELASTIC_RESTART_COUNT", 0),
         )
-    if found := launched_processes():
+    if not may_be_alone and (found := launched_processes()):
         name, size, launcher = found
         raise ConfigError(
             [

@@ -1,4 +1,4 @@
-"""The processes of a training on one machine, started by PyTorch's own elastic launcher."""
+"""The processes of a command on one machine, started by PyTorch's own elastic launcher."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ _END_S = 600
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 
 
-def launch(words: Sequence[str], count: int, out: str | None) -> int:
-    """Run ``nextfill train`` in several processes of this machine until all have ended.
+def launch(command: str, words: Sequence[str], count: int, going_on: str) -> int:
+    """Run a command of Nextfill in several processes of this machine until all have ended.
 
     The first speaks as one process would. A signal goes to all of them, and the error of one ends
     all.
 
     Args:
-        words: The words of the command after ``train``.
+        command: ``train`` or ``evaluate``.
+        words: The words after it.
         count: The number of processes.
-        out: The directory of the run, where it was given.
+        going_on: How to go on where one of them was ended from outside, as a sentence.
 
     Returns:
         The exit status: that of the rank that ended first with an error.
@@ -62,30 +63,33 @@ def launch(words: Sequence[str], count: int, out: str | None) -> int:
         signals_to_handle=",".join(one.name for one in SIGNALS),
     )
     try:
-        elastic_launch(config, sys.executable)("-m", "nextfill", "train", *words)
+        elastic_launch(config, sys.executable)("-m", "nextfill", command, *words)
     except ChildFailedError as error:
         rank, first = error.get_first_failure()
         if first.exitcode > 0:
             return first.exitcode
-        print_error(f"nextfill: {_killed(rank, count, -first.exitcode, out)}")
+        print_error(f"nextfill: {_killed(rank, count, -first.exitcode)} {going_on}")
         return 1
     except SignalException as stop:
         return 128 + int(stop.sigval)
     return 0
 
 
-def _killed(rank: int, count: int, number: int, out: str | None) -> str:
-    """Say that a rank was ended from outside, and how to go on."""
+def _killed(rank: int, count: int, number: int) -> str:
+    """Say that a rank was ended from outside."""
     known = {one.value: one.name for one in signal.Signals}
-    again = "with --resume" if out is None else f"with: {_resume(out, count)}"
     return (
         f"Rank {rank} of {count} was ended by {known.get(number, number)}, by someone or because "
-        f"memory ran out. The run goes on from its newest checkpoint {again}"
+        "memory ran out."
     )
 
 
-def _resume(out: str, count: int) -> str:
-    return shell_command("train", "--out", Path(out), "--resume", "--nproc", count)
+def resumption(out: str | None, count: int) -> str:
+    """Return how a training goes on from its newest checkpoint, by as many processes."""
+    again = "with --resume"
+    if out is not None:
+        again = f"with: {shell_command('train', '--out', Path(out), '--resume', '--nproc', count)}"
+    return f"The run goes on from its newest checkpoint {again}"
 
 
 def number_of_ranks(asked: object) -> int:

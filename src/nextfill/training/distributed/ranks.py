@@ -136,7 +136,12 @@ class ManyRanks(Ranks):
     Args:
         rank: The number of this one.
         world: The number of all.
+
+    Attributes:
+        processes: The process of each, by its number on its own machine.
     """
+
+    processes: Sequence[int] = ()
 
     def __init__(self, rank: int, world: int) -> None:
         self.rank, self.world = rank, world
@@ -230,6 +235,16 @@ def differences(all_ranks: Sequence[Mapping[str, str]]) -> dict[int, list[str]]:
         for rank, one in enumerate(all_ranks)
     }
     return {rank: names for rank, names in found.items() if names}
+
+
+def refuse_differences(all_ranks: Sequence[Mapping[str, str]]) -> None:
+    """Refuse ranks that have found other things than the first, naming what differs."""
+    if found := differences(all_ranks):
+        told = "; ".join(f"rank {rank} in {', '.join(names)}" for rank, names in found.items())
+        raise RunError(
+            f"The ranks see different things, beside rank 0: {told}. Give all machines the same "
+            "files and versions of packages."
+        )
 
 
 @contextmanager
