@@ -24,33 +24,22 @@ machine, give OMP_NUM_THREADS=1 and read the seconds of processors.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
-import os
-import random
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
+from loss_blocks import BLOCK, CORPORA, write_blocks
+from loss_ratios import best, medians, ratio, reached
+from loss_workers import GUIDE, OURS, TUNED, WORKERS
 from measurement import record, run
-from numpy.typing import NDArray
 
-OURS, TUNED, GUIDE = "nextfill", "trainer bf16, tuned", "trainer fp32, the guide"
 PEERS = (TUNED, GUIDE)
-CORPORA, OBJECTIVES = ("wikitext-2", "eli5"), ("causal", "masked")
-BLOCK, OTHER_BLOCKS = 128, 48
+OBJECTIVES = ("causal", "masked")
 RATES, BATCHES = (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3), (4, 8)
-MARKS = 12
-"""Scores of a run, and those of its first steps."""
-
-
 SEARCH = "time-to-loss-search"
-FIGURES = ("seconds", "processor_s")
 
 
 class Chosen(NamedTuple):
@@ -67,231 +56,6 @@ CHOSEN = {
 }
 """What is taken where no search has been: of 2e-3 and 4e-3 with batches of 4 and 8 the best on the
 validation part of WikiText-2, causal, of ours and of Trainer; and the guide's own."""
-
-
-class Clock:
-    """Seconds of a run's steps, on the clock and of processors, and the scores between them."""
-
-    def __init__(self, blocks: Path, part: str) -> None:
-        saved = np.load(blocks)
-        self._inputs, self._labels = saved[f"{part}-inputs"], saved[f"{part}-labels"]
-        self._marks, self._step, self._spent = set[int](), 0, np.zeros(2)
-        self._before = np.zeros(2)
-        self.scores: list[dict[str, float]] = []
-
-    def begin(self, num_steps: int) -> None:
-        """Note the beginning of the first step, and choose those after which to score."""
-        every = max(1, round(num_steps / MARKS))
-        self._marks = {1, 2, 4, 8, 16, num_steps, *range(every, num_steps, every)}
-        self._before = np.array([_age(), time.process_time()])
-        self._since = _now()
-
-    def tick(self, model: Any) -> None:
-        """Note the end of a step, and score the model where that is due."""
-        self._step += 1
-        if self._step not in self._marks:
-            return
-        self._spent += _now() - self._since
-        loss = score(model, self._inputs, self._labels)
-        spent = dict(zip(FIGURES, self._spent.tolist(), strict=True))
-        self.scores.append({"step": self._step, "loss": loss, **spent})
-        self._since = _now()
-
-    def figures(self) -> dict[str, Any]:
-        """Return the scores, and the seconds before the first step."""
-        before = dict(zip(FIGURES, self._before.tolist(), strict=True))
-        return {"scores": self.scores, "before": before}
-
-
-def _now() -> NDArray[np.float64]:
-    return np.array([time.perf_counter(), time.process_time()])
-
-
-def _age() -> float:
-    """Return the seconds since this process began."""
-    stat = Path("/proc/self/stat").read_text("utf-8").rpartition(")")[2].split()
-    up = float(Path("/proc/uptime").read_text("utf-8").split()[0])
-    return up - int(stat[19]) / os.sysconf("SC_CLK_TCK")
-
-
-def score(model: Any, inputs: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """Return the mean of the nats of blocks' targets, in float32.
-
-    Args:
-        model: One of transformers.
-        inputs: Ids, ``[N, T]``.
-        labels: The ids that a position's logits are scored by, ``[N, T]``, -100 for none.
-    """
-    import torch
-
-    was_training, nats = model.training, 0.0
-    model.eval()
-    with torch.no_grad(), torch.autocast("cpu", enabled=False):
-        for start in range(0, len(inputs), 16):
-            ids, answers = (torch.from_numpy(x[start : start + 16]) for x in (inputs, labels))
-            logits = model(input_ids=ids).logits.flatten(0, 1)
-            nats += float(
-                torch.nn.functional.cross_entropy(logits, answers.flatten(), reduction="sum")
-            )
-    model.train(was_training)
-    return nats / int((labels != -100).sum())
-
-
-def texts_of(corpus: str, data: Path) -> Iterator[list[str]]:
-    """Yield the texts to train on, to choose settings by, and to take the figures on."""
-    if corpus == "wikitext-2":
-        for part in ("train", "valid", "test"):
-            text = (data / "wikitext2" / f"{part}.txt").read_text("utf-8")
-            yield [line.strip() for line in text.split("\n") if line.strip()]
-        return
-    files = sorted((data / "eli5_category").glob("*.json.gz"))
-    packed = (path.read_bytes() for path in files)
-    questions = [one for each in packed for one in json.loads(gzip.decompress(each))]
-    random.Random(0).shuffle(questions)
-    others = len(questions) // 10
-    for some in (questions[2 * others :], questions[:others], questions[others : 2 * others]):
-        yield [text for one in some for text in one["answers"]["text"]]
-
-
-def write_blocks(corpus: str, objective: str, data: Path, num_blocks: int, folder: Path) -> None:
-    """Write the blocks of each part, and the texts of those that are trained on."""
-    from transformers import AutoTokenizer
-
-    import nextfill
-
-    model = Path(nextfill.__file__).parent / "bundled" / f"base-{objective}"
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    chosen, arrays = np.random.default_rng(0), {}
-    for part, texts in zip(
-        ("train", "validation", "held-out"), texts_of(corpus, data), strict=True
-    ):
-        wanted, ids, used = num_blocks if part == "train" else OTHER_BLOCKS, list[int](), 0
-        for text in texts:
-            ids += tokenizer(text, verbose=False)["input_ids"]
-            used += 1
-            if len(ids) >= wanted * BLOCK:
-                break
-        blocks = np.array(ids[: len(ids) // BLOCK * BLOCK], np.int64).reshape(-1, BLOCK)
-        if part == "train":
-            arrays[part] = blocks
-            lines = (json.dumps({"text": text}) + "\n" for text in texts[:used])
-            (folder / "train.jsonl").write_text("".join(lines), "utf-8")
-            continue
-        inputs, labels = blocks, np.full_like(blocks, -100)
-        if objective == "causal":
-            labels[:, :-1] = blocks[:, 1:]
-        else:
-            hidden = chosen.random(blocks.shape) < 0.15
-            labels[hidden] = blocks[hidden]
-            inputs = np.where(hidden, tokenizer.mask_token_id, blocks)
-        arrays |= {f"{part}-inputs": inputs, f"{part}-labels": labels}
-        (folder / f"{part}.jsonl").write_text(json.dumps({"text": " ".join(texts[:2])}) + "\n")
-    np.savez(folder / "blocks.npz", **arrays)
-
-
-def train(given: argparse.Namespace) -> dict[str, Any]:
-    """Train with Nextfill, on the blocks that the others have."""
-    import nextfill
-    from nextfill.core.progress import Silent
-    from nextfill.training import loop
-
-    folder, rows, models = Path(given.folder), set[bytes](), list[Any]()
-    blocks = np.load(folder / "blocks.npz")["train"]
-    clock, own = Clock(folder / "blocks.npz", given.part), loop.batch_of
-
-    def batch_of(setup: Any, *args: Any) -> Any:
-        batch = own(setup, *args)
-        models[:] = [setup.loaded.model]
-        shown = np.where(batch.labels < 0, batch.input_ids, batch.labels)
-        seen = batch.input_ids if given.objective == "causal" else shown
-        rows.update(one.tobytes() for one in seen.astype(np.int64))
-        return batch
-
-    class Watch(Silent):
-        def on_start(self, step: int, num_steps: int) -> None:
-            clock.begin(num_steps)
-
-        def on_step(self, event: Mapping[str, Any], timing: Mapping[str, Any]) -> None:
-            clock.tick(models[0])
-
-    loop.batch_of = batch_of
-    try:
-        nextfill.train(
-            model=f"builtin:base-{given.objective}",
-            data=str(folder / "train.jsonl"),
-            eval_data=str(folder / f"{given.part}.jsonl"),
-            out=tempfile.mkdtemp(dir=folder),
-            block_size=BLOCK,
-            packing="concat",
-            window_rows=10**9,
-            isolate=False,
-            end_of_document=False,
-            seed=given.seed,
-            batch_size=given.batch_size,
-            learning_rate=given.rate,
-            observer=Watch(),
-        )
-    finally:
-        loop.batch_of = own
-    if not rows <= {one.tobytes() for one in blocks}:
-        raise RuntimeError("the blocks that Nextfill trained on are not those of the others")
-    return clock.figures()
-
-
-def trainer(given: argparse.Namespace) -> dict[str, Any]:
-    """Train with Trainer."""
-    from transformers import (
-        AutoModelForCausalLM,
-        AutoModelForMaskedLM,
-        AutoTokenizer,
-        DataCollatorForLanguageModeling,
-        Trainer,
-        TrainerCallback,
-        TrainingArguments,
-    )
-
-    import nextfill
-
-    folder = Path(given.folder)
-    blocks = np.load(folder / "blocks.npz")["train"]
-    clock = Clock(folder / "blocks.npz", given.part)
-    base = Path(nextfill.__file__).parent / "bundled" / f"base-{given.objective}"
-    is_causal = given.objective == "causal"
-    kind = AutoModelForCausalLM if is_causal else AutoModelForMaskedLM
-
-    class Watch(TrainerCallback):
-        def on_train_begin(self, args: Any, state: Any, *others: Any, **kwargs: Any) -> None:
-            clock.begin(state.max_steps)
-
-        def on_step_end(self, *args: Any, model: Any, **kwargs: Any) -> None:
-            clock.tick(model)
-
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    Trainer(
-        kind.from_pretrained(base, dtype="float32"),
-        TrainingArguments(
-            str(folder / "trainer"),
-            seed=given.seed,
-            num_train_epochs=3,
-            per_device_train_batch_size=given.batch_size,
-            learning_rate=given.rate,
-            weight_decay=0.01,
-            bf16=given.worker == TUNED,
-            use_cpu=True,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-        ),
-        train_dataset=[{"input_ids": one.tolist()} for one in blocks],
-        data_collator=DataCollatorForLanguageModeling(
-            tokenizer, mlm=not is_causal, mlm_probability=0.15
-        ),
-        callbacks=[Watch()],
-    ).train()
-    return clock.figures()
-
-
-WORKERS = {OURS: train, TUNED: trainer, GUIDE: trainer}
 
 
 class Runs:
@@ -329,40 +93,6 @@ def measured(name: str, words: Mapping[str, Any], trials: Sequence[Chosen], fold
         told = [name, folder.name, *words.values(), *trial, best(one)]
         print(", ".join(map(str, told)), file=sys.stderr, flush=True)
     return figures
-
-
-def best(figures: Mapping[str, Any]) -> dict[str, float]:
-    """Return the best score of a run."""
-    found: dict[str, float] = min(figures["scores"], key=lambda one: one["loss"])
-    return found
-
-
-def reached(figures: Mapping[str, Any], loss: float) -> dict[str, float] | None:
-    """Return the first score of a run that is no higher than a loss, None where there is none."""
-    return next((one for one in figures["scores"] if one["loss"] <= loss), None)
-
-
-def ratio(peer: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, float] | None:
-    """Return a peer's seconds to its best score by ours to that, None if ours never gets there."""
-    goal = best(peer)
-    there = reached(ours, goal["loss"])
-    if there is None:
-        return None
-    plain = {figure: goal[figure] / there[figure] for figure in FIGURES}
-    whole = {
-        f"{figure} from start": (goal[figure] + peer["before"][figure])
-        / (there[figure] + ours["before"][figure])
-        for figure in FIGURES
-    }
-    return {**plain, **whole}
-
-
-def medians(ratios: Sequence[Mapping[str, float] | None]) -> dict[str, float] | None:
-    """Return the medians of the ratios of several seeds, a loss never come to being the worst."""
-    names = next((list(one) for one in ratios if one is not None), [])
-    worst = dict.fromkeys(names, 0.0)
-    found = {name: statistics.median((one or worst)[name] for one in ratios) for name in names}
-    return found if any(found.values()) else None
 
 
 def compare(

@@ -1,8 +1,10 @@
-"""A training of a small GPT-2 with dropout, as words of a command."""
+"""A training of a small GPT-2 with dropout, as words of a command, and the same run again."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from tests.processes import steps_taken
 
 STEPS = 12
 
@@ -29,3 +31,13 @@ def words_of(
     pairs = [(f"--{name.replace('_', '-')}", value) for name, value in flags.items()]
     pairs += [("--set", f"model.config.{name}={value}") for name, value in shape.items()]
     return [str(word) for pair in pairs for word in pair]
+
+
+def check_equal(run: Path, whole: Path) -> None:
+    """Check that a run that was ended and gone on with is one that was not, byte by byte."""
+    names = ["events.jsonl", "ledger.json", "model/model.safetensors", "model/config.json"]
+    names += [f"evaluations/{file.name}" for file in (whole / "evaluations").iterdir()]
+    for name in names:
+        assert (run / name).read_bytes() == (whole / name).read_bytes(), name
+    assert steps_taken(run) == STEPS
+    assert not list(run.rglob("*.tmp"))

@@ -1,6 +1,8 @@
-"""What tests of the command line share: a folder to stand in, and commands that must fail."""
+"""What tests of the command line share: a folder, commands that must fail, ranks that meet."""
 
 from __future__ import annotations
+
+import socket
 
 import pytest
 
@@ -33,3 +35,12 @@ def fails(capsys, here):
         return " ".join(" ".join(lines[at:]).split())
 
     return run
+
+
+@pytest.fixture
+def meeting() -> dict[str, str]:
+    """The environment of two ranks of this machine, but for the number of each."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}

@@ -1,12 +1,10 @@
-"""Commands that write are refused to processes that a launcher has started several of."""
+"""Two ranks take the steps of one process, hold a share each, and make samples meanwhile."""
 
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,84 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import nextfill
 from nextfill.cli.main import main
-from nextfill.config import DataConfig, TrainConfig
-from nextfill.config.problems.rank_problems import rank_problems
-from nextfill.core.errors import ConfigError, Interrupted
-from nextfill.core.locks import SIZES
 from nextfill.runs.directory import RunDirectory
 from nextfill.training import evaluations
 from nextfill.training.distributed import rank_scoring, share_writer
-from tests.interruption import interrupted
 from tests.processes import Forks
-
-TOLD = "says that 2 processes were started"
-
-
-@pytest.fixture(params=list(SIZES))
-def launched(request, monkeypatch):
-    """The variable by which a launcher says that it has started two."""
-    monkeypatch.setenv(request.param, "2")
-    return request.param
-
-
-@pytest.fixture
-def commands(tiny_model, tiny_masked, text_file, here):
-    """Every command that writes something that another would write, too."""
-    new = here / "new"
-    data = ["--data", text_file]
-    return [
-        ["train", "--model", tiny_model, *data, "--out", new],
-        ["train", "--out", new, "--resume"],
-        ["train"],
-        ["tokenizer", "train", *data, "--vocab-size", "300", "--out", new],
-        ["evaluate", tiny_model, *data, "--out", f"{new}.jsonl"],
-        ["evaluate", tiny_model, *data, "--page", f"{new}.html"],
-        ["evaluate", tiny_model, tiny_model, *data, "--out", f"{new}.jsonl"],
-        ["generate", tiny_model, "the river", "--out", f"{new}.jsonl"],
-        ["fill", tiny_masked, "the ___ river", "--out", f"{new}.jsonl"],
-        ["report", new],
-        ["share", new, "me/it"],
-        ["cache", "prune"],
-    ]
-
-
-def test_what_writes_is_refused(launched, commands, fails):
-    for words in commands:
-        told = fails(*words)
-        assert f"{launched}=2 {TOLD}" in told, words
-        assert f"unset {launched}" in told
-
-
-def test_what_only_reads_is_not(launched, tiny_model, text_file, capsys):
-    for words in (
-        ["prepare", "--data", text_file, "--tokenizer", tiny_model],  # one store, made once
-        ["generate", tiny_model, "the river", "--max-new-tokens", "2"],
-        ["evaluate", tiny_model, "--data", text_file],
-        ["recipes"],
-        ["cache", "list"],
-    ):
-        assert main([str(word) for word in words]) == 0, capsys.readouterr().err
-
-
-def test_from_python_too(launched, tiny_model, text_file, tmp_path):
-    with pytest.raises(ConfigError, match=f"{launched}=2"):
-        nextfill.train(model=tiny_model, data=text_file, out=tmp_path / "run")
-    assert list(tmp_path.iterdir()) == []
-    assert len(nextfill.packed_dataset(data=text_file, model=str(tiny_model), block_size=32)) > 1
-
-
-@pytest.mark.parametrize("size", ["1", "", "0", "many", " 1 "])
-def test_one_process_is_one(size, monkeypatch, tiny_model, here):
-    for name in SIZES:
-        monkeypatch.setenv(name, size)
-    monkeypatch.setenv("SLURM_NTASKS", "4")  # a batch script, which is one process
-    monkeypatch.setenv("SLURM_PROCID", "0")
-    out = here / "texts.jsonl"
-    words = ["generate", tiny_model, "the river", "--max-new-tokens", "2", "--out", out]
-    assert main([str(word) for word in words]) == 0
-    assert out.is_file()
+from tests.two_ranks import ranks_in_forks
 
 
 @pytest.fixture(scope="module")
@@ -100,15 +26,6 @@ def forks(tmp_path_factory) -> Iterator[Forks]:
     forks = Forks(tmp_path_factory.mktemp("forks"))
     yield forks
     forks.end()
-
-
-@pytest.fixture
-def meeting() -> dict[str, str]:
-    """The environment of two ranks of this machine, but for the number of each."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
@@ -133,23 +50,6 @@ def test_two_ranks_take_the_steps_of_one(parallel, forks, meeting, tiny_model, t
     forks.finish("train", "--out", two, "--resume", "--json")  # in one process: it is whole
     again = ["train", "--out", two, "--resume", "--json", *shares]  # without a step to take
     assert json.loads(forks.finish(*again, environment=meeting, ranks=2))["steps"] == 3
-
-
-def ranks_in_forks(words, meeting, change):
-    """Run a command as two ranks, each a fork of this process that changes something first."""
-    pids = []
-    for rank in range(2):
-        pids.append(os.fork())
-        if not pids[-1]:
-            status = 1
-            try:
-                torch.set_num_threads(1)
-                os.environ.update(meeting, RANK=str(rank))
-                change(rank)
-                status = main([str(word) for word in words])
-            finally:
-                os._exit(status)
-    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
 
 
 IN_SHARES = ["--block-size", 32, "--batch-size", 4, "--micro-batch-size", 2, "--precision", "fp32"]
@@ -261,122 +161,3 @@ def test_what_no_model_can_sample_is_told_as_by_one_process(
     assert ranks_in_forks([*words, "--out", tmp_path / "run"], meeting, change) == [0, 0]
     events = RunDirectory(tmp_path / "run").read_events("no sample")
     assert [(event["step"], event["why"]) for event in events] == [(0, "no text"), (1, "no text")]
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["--batch-size", 3], "--batch-size 3 does not divide over 2 ranks: give a multiple of 2"),
-        (
-            ["--batch-size", 8, "--micro-batch-size", 3],
-            "makes 3, which do not divide over 2 ranks, each of which takes whole ones: give "
-            "--micro-batch-size 4",
-        ),
-        (["--backend", "keras"], "--backend keras trains in one process, and here are 2"),
-        (["--parallel", "fsdp", "--ema-decay", 0.9], "leave --ema-decay out"),
-        (["--parallel", "fsdp", "--compile"], "leave --compile out"),
-    ],
-)
-def test_what_ranks_cannot_have_is_told_before_they_start(words, told, fails, text_file):
-    assert told in fails("train", "--nproc", 2, "--data", text_file, *words)
-
-
-def write_lines(path, texts):
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
-
-
-OWN_FILE = "/proc/self/cwd/texts.jsonl"
-"""Has one name for all ranks, and is a file of each, as on machines of their own."""
-
-STREAM = {"streaming": True, "portion_size": 0.004, "max_steps": 22, "eval_every": 11, "seed": 3}
-STREAM |= {"batch_size": 4, "micro_batch_size": 2, "block_size": 64, "precision": "fp32"}
-STREAM |= {"quiet": True, "device": "cpu", "save_every": 5}
-
-
-def test_a_stream_goes_on_by_two_ranks(
-    meeting, tiny_model, paragraphs, here, tmp_path, monkeypatch
-):
-    """Each of them a machine of its own, with its own copy of the text and its own cache."""
-    for folder in ("0", "1"):
-        write_lines(here / folder / "texts.jsonl", paragraphs(90))
-    job = {"model": tiny_model, "data": OWN_FILE, **STREAM}
-    monkeypatch.chdir(here / "0")
-    nextfill.train(out=tmp_path / "one", **job)
-    run = tmp_path / "run"
-    with interrupted(after=12), pytest.raises(Interrupted):  # within the third portion
-        nextfill.train(out=run, **job)
-
-    def change(rank):
-        os.chdir(here / str(rank))
-        os.environ["NEXTFILL_CACHE"] = str(here / f"cache-{rank}")
-
-    words = ["train", "--out", run, "--resume", "--json", "--quiet"]
-    assert ranks_in_forks(words, meeting, change) == [0, 0]
-    ours, theirs = (RunDirectory(path).read_events() for path in (run, tmp_path / "one"))
-    assert [event["event"] for event in ours] == [event["event"] for event in theirs]
-    assert len(RunDirectory(run).read_events("portion")) == 5  # and from the beginning again
-    for mine, other in zip(ours, theirs, strict=True):
-        assert mine.get("loss", 0) == pytest.approx(other.get("loss", 0), abs=1e-5)
-        for name in ("targets", "portion", "pass", "content_sha256", "blocks"):
-            assert mine.get(name) == other.get(name)
-    assert (run / "ledger.json").read_bytes() == (tmp_path / "one/ledger.json").read_bytes()
-    stores = [{path.name for path in (here / f"cache-{n}/stores").iterdir()} for n in (0, 1)]
-    assert len(stores[0]) > len(stores[1])  # which read on from where the first one was
-
-
-@pytest.mark.parametrize(
-    ("line", "told"),
-    [
-        (-20, "nextfill: rank 1 of 2: /proc/self/cwd/texts.jsonl:71: not JSON"),
-        pytest.param(
-            *("another text", "Rank 1 has another batch at step"), marks=pytest.mark.trial
-        ),
-    ],
-)
-def test_a_stream_that_breaks_at_one_rank_ends_all(
-    line, told, meeting, tiny_model, paragraphs, here, tmp_path, capfd
-):
-    texts = paragraphs(90)
-    write_lines(here / "0/texts.jsonl", texts)
-    write_lines(here / "1/texts.jsonl", [*texts[:60], *["Another."] * 10, *texts[70:]])
-    if line != "another text":
-        lines = (here / "0/texts.jsonl").read_text("utf-8").splitlines(keepends=True)
-        lines[line] = '{"text": \n'
-        (here / "1/texts.jsonl").write_text("".join(lines), "utf-8")
-
-    def change(rank):
-        os.chdir(here / str(rank))
-        os.environ["NEXTFILL_CACHE"] = str(here / f"cache-{rank}")
-
-    flags = [(f"--{name.replace('_', '-')}", value) for name, value in STREAM.items()]
-    words = [word for flag in flags for word in flag if word is not True]
-    words = ["train", "--model", tiny_model, "--data", OWN_FILE, *words]
-    assert ranks_in_forks([*words, "--out", tmp_path / "run"], meeting, change) == [2, 2]
-    errors = capfd.readouterr().err
-    assert told in errors
-    assert errors.count("nextfill: ") == 1
-
-
-def test_iterators_of_a_program_are_streamed_by_one_process():
-    data = DataConfig(source="live:list_iterator-1", streaming=True)
-    [problem] = rank_problems(TrainConfig(data=data), 2)
-    assert "data of a Python program are other ones to each of 2 ranks" in problem
-
-
-@pytest.mark.parametrize("value", ["x", "0", "2.5"])
-def test_a_number_of_ranks_is_a_number(value, fails):
-    assert f"--nproc: found '{value}'. Expected a number of processes, or auto." in fails(
-        "train", "--nproc", value
-    )
-
-
-def test_one_process_holds_no_share(fails, text_file):
-    assert "leave it out, or give --nproc 2" in fails(
-        "train", "--data", text_file, "--parallel", "fsdp"
-    )
-
-
-def test_a_script_is_started_by_torchrun(tiny_model, text_file, tmp_path):
-    with pytest.raises(ConfigError, match="torchrun --standalone --nproc-per-node 2 SCRIPT"):
-        nextfill.train(model=tiny_model, data=text_file, out=tmp_path / "run", nproc=2)

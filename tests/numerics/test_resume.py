@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import Forks, steps_taken
-from tests.small_job import STEPS, words_of
+from tests.small_job import STEPS, check_equal, words_of
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +42,6 @@ def whole(settings: list[str], forks: Forks, tmp_path_factory: pytest.TempPathFa
     run = tmp_path_factory.mktemp("whole") / "run"
     forks.finish("train", *settings, "--quiet", "--out", run)
     return run
-
-
-def check_equal(run: Path, whole: Path) -> None:
-    names = ["events.jsonl", "ledger.json", "model/model.safetensors", "model/config.json"]
-    names += [f"evaluations/{file.name}" for file in (whole / "evaluations").iterdir()]
-    for name in names:
-        assert (run / name).read_bytes() == (whole / name).read_bytes(), name
-    assert steps_taken(run) == STEPS
 
 
 def test_a_killed_run_ends_as_if_it_had_not_been(

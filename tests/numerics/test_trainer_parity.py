@@ -34,7 +34,7 @@ from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.step import StepModule
 from nextfill.objectives.training_batches import TrainingBatches
 from nextfill.runs.directory import RunDirectory
-from nextfill.training import loop
+from nextfill.training import loop, run_state
 from nextfill.training.setup import Setup
 
 BLOCK = 64
@@ -145,7 +145,7 @@ def train_with_nextfill(
         batches=batches,
         origin={},
     )
-    with patch.object(loop, "evaluate_step", return_value=False):
+    with patch.object(run_state, "evaluate_step", return_value=False):
         loop.run_steps(setup, run, Silent(), loop.TORCH)
     events = run.read_events()
     assert [event["step"] for event in events] == list(range(1, STEPS + 1))

@@ -1,4 +1,4 @@
-"""A real browser for the trials: Chromium over its debugging pipe, which needs no package."""
+"""A free port, and a real browser: Chromium over its debugging pipe, which needs no package."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import os
 import select
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -165,3 +166,11 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     opened = Browser(program, tmp_path_factory.mktemp("profile"))
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that no one has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -19,7 +19,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.processes import finish, kill_when, signal_when, start, steps_taken
-from tests.small_job import STEPS, words_of
+from tests.small_job import check_equal, words_of
 
 pytestmark = pytest.mark.trial
 
@@ -50,15 +50,6 @@ def whole(settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path
     run = tmp_path_factory.mktemp("whole") / "run"
     finish(*settings, "--out", run)
     return run
-
-
-def check_equal(run: Path, whole: Path) -> None:
-    names = ["events.jsonl", "ledger.json", "model/model.safetensors", "model/config.json"]
-    names += [f"evaluations/{file.name}" for file in (whole / "evaluations").iterdir()]
-    for name in names:
-        assert (run / name).read_bytes() == (whole / name).read_bytes(), name
-    assert steps_taken(run) == STEPS
-    assert not list(run.rglob("*.tmp"))
 
 
 def test_before_the_first_checkpoint(settings: list[str], whole: Path, tmp_path: Path) -> None:

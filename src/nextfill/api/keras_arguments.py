@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from os import PathLike
-from typing import Any
+from typing import Any, SupportsIndex
 
 from nextfill.config import EvaluateConfig
 from nextfill.config.command_line.python_messages import keyword_errors
@@ -28,7 +28,9 @@ def whole_number(name: str, value: object, least: int, example: str) -> int:
         8
     """
     try:
-        number = None if isinstance(value, bool | str) else operator.index(value)  # type: ignore[arg-type]
+        number = None
+        if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+            number = operator.index(value)
     except TypeError:
         number = None
     if number is None:

@@ -144,7 +144,8 @@ def _frequency_factors(config: Any) -> Tensor:
 
     scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
     pairs = torch.arange(len(scaled)) / len(scaled)
-    return _rope(config)["rope_theta"] ** -pairs / scaled  # type: ignore[no-any-return]
+    factors: Tensor = _rope(config)["rope_theta"] ** -pairs / scaled
+    return factors
 
 
 def _abreast(tensor: Tensor, heads: int) -> Tensor:

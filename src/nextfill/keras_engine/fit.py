@@ -25,7 +25,7 @@ from nextfill.keras_engine.language_model import LanguageModel, config_problem, 
 from nextfill.keras_engine.transformers_models import as_keras
 from nextfill.keras_engine.weight_conversion import save_weights
 from nextfill.objectives.batch import Batch
-from nextfill.training.engine import Engine, FinishStep, StepState
+from nextfill.training.engine import Engine, FinishStep, OptimizerState, StepState
 from nextfill.training.gradients import divisor_of, dropout_seed
 from nextfill.training.loop import (
     batch_of,
@@ -136,7 +136,7 @@ def check_model(torch_model: nn.Module) -> None:
 
 def fit_steps(
     setup: Setup,
-    optimizer: torch.optim.Optimizer,
+    state: OptimizerState,
     steps: range,
     numbers_of: Callable[[int], NDArray[np.int64]],
     finish_step: FinishStep,
@@ -150,9 +150,9 @@ def fit_steps(
     torch_model = setup.loaded.model
     model = as_keras(torch_model, setup.config.precision)
     adamw = _optimizer(setup, model)
-    load_moments(adamw, model, torch_model, optimizer.state, steps.start)
+    load_moments(adamw, model, torch_model, state.optimizer.state, steps.start)
     model.compile(optimizer=adamw, loss=_SUM, weighted_metrics=[StepNats()])
-    callback = _EachStep(setup, (optimizer, adamw), steps.start, finish_step)
+    callback = _EachStep(setup, (state.optimizer, adamw), steps.start, finish_step)
     for part in _parts_at_hand(setup, steps, numbers_of):
         batches = Batches(setup, part, numbers_of)
         callback.counts = batches.counts

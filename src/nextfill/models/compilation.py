@@ -37,6 +37,11 @@ class CompiledLayers:
         options: dict[str, Any] = {"fallback_random": True}
         self._forward = torch.compile(module.forward, dynamic=False, options=options)
 
+    @property
+    def are_in_use(self) -> bool:
+        """Whether the module computes as compiled, so that it takes no hooks inside."""
+        return vars(self._module).get("forward") is self._forward
+
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Let the module compute as compiled."""

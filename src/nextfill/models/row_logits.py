@@ -35,7 +35,6 @@ class RowLogits:
     def __init__(self, model: nn.Module, isolation: Isolation) -> None:
         self._model = model
         self._isolation = isolation
-        self.is_compiled = False  # what is compiled takes no hooks
         self.configs = configs_of(model)
         with router_off(self.configs):
             self._body = self._probe()
@@ -78,6 +77,7 @@ class RowLogits:
         *,
         with_router: bool = False,
         host: Batch | None = None,
+        is_compiled: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """Read figures off the logits of rows, and compute the loss of a router.
 
@@ -88,6 +88,7 @@ class RowLogits:
             read: Reads the figures, a row of them a target.
             with_router: Whether to compute the loss of a mixture's router.
             host: The batch on the host.
+            is_compiled: Whether the layers are, which then take no hooks inside.
 
         Returns:
             The figures, and the router's loss without its coefficient, None without one. The nats
@@ -102,14 +103,15 @@ class RowLogits:
                 stack.enter_context(router_off(self.configs))
             given = [] if head is None else stack.enter_context(head.left_out())
             stack.enter_context(known_to_masks(host, rows.device))
-            last = None if with_router else self._last_layer(len(rows), batch[0].numel())
+            has_whole = with_router or is_compiled
+            last = None if has_whole else self._last_layer(len(rows), batch[0].numel())
             logits, router = self._forward(self._body, inputs, rows, last)
         if head is None:
             return read(logits, targets), router
         return head.nats(given[0].flatten(0, 1), targets), router
 
     def _last_layer(self, rows: int, positions: int) -> LastLayer | None:
-        last = None if self.is_compiled else self._last
+        last = self._last
         return last if last is not None and last.is_worthwhile(rows, positions) else None
 
     def _is_left_out(self, read: Read, rows: int) -> bool:

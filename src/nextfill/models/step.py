@@ -78,12 +78,8 @@ class StepModule(nn.Module):
     @contextmanager
     def _in_training(self) -> Iterator[None]:
         layers = nullcontext() if self._layers is None else self._layers.in_use()
-        self._logits.is_compiled = self._layers is not None
-        try:
-            with layers, self.isolation.attention(self.model):
-                yield
-        finally:
-            self._logits.is_compiled = False
+        with layers, self.isolation.attention(self.model):
+            yield
 
     def forward(
         self,
@@ -151,7 +147,10 @@ class StepModule(nn.Module):
         with self.expert_load.counted(host, labels.device) if is_counted else nullcontext():
             with_router = with_router and self.asks_for_router
             figures, router = self._logits.figures(
-                inputs, rows, targets, read, with_router=with_router, host=host
+                *(inputs, rows, targets, read),
+                with_router=with_router,
+                host=host,
+                is_compiled=self._layers is not None and self._layers.are_in_use,
             )
         weight = coefficient(self.model) if with_router else None
         return figures, None if router is None or weight is None else router * weight

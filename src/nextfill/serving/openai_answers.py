@@ -75,12 +75,12 @@ class OpenAIAnswer:
         ending = {"finish_reason": reason, "stop_reason": by}
         if self.is_chat:
             told = None if tokens is None else {"content": self._of_chat(tokens), "refusal": None}
-            message = {"role": "assistant", "content": text}
+            message: dict[str, Any] = {"role": "assistant", "content": text}
             if chunk:
                 delta = message if self._offsets.setdefault(index, 0) == 0 else {"content": text}
                 self._offsets[index] += 1
                 return {"index": index, "delta": delta, "logprobs": told, **ending}
-            message["refusal"] = None  # type: ignore[assignment]
+            message["refusal"] = None
             return {"index": index, "message": message, "logprobs": told, **ending}
         told = None if tokens is None else self._of_completion(index, tokens)
         return {"index": index, "text": text, "logprobs": told, **ending}

@@ -43,7 +43,6 @@ from nextfill.runs.directory import RunDirectory
 from nextfill.runs.stages import stage_start
 from nextfill.training.checkpoint_shares import (
     INDEX,
-    StoredTensors,
     files_of_shares,
     stored_moments,
     stored_weights,
@@ -152,13 +151,13 @@ def load_checkpoint(
     *,
     latest: int | None = None,
     average: WeightAverage | None = None,
-    on_moments: Callable[[StoredTensors], None] | None = None,
+    leaves_shares: bool = False,
 ) -> Cursor | None:
     """Load the newest undamaged checkpoint, up to a latest step, into model, optimizer and average.
 
-    The moments of one in shares are left unread with ``on_moments``, which is given them. Damaged
-    checkpoints are noted and removed. A run without checkpoints gets None; one whose checkpoints
-    are all damaged, a `RunError`.
+    The moments of one in shares are left unread with ``leaves_shares`` (`folder_of_shares`).
+    Damaged checkpoints are noted and removed. A run without checkpoints gets None; one whose
+    checkpoints are all damaged, a `RunError`.
     """
     folders = _folders(run.checkpoints)
     damaged: dict[Path, str] = {}
@@ -177,7 +176,7 @@ def load_checkpoint(
             f"No checkpoint of {run.path} is whole ({problems}). Delete {run.checkpoints} to take "
             "the run's steps again from the first, with the same result."
         )
-    _load_state(folder, model, optimizer, on_moments)
+    _load_state(folder, model, optimizer, leaves_shares=leaves_shares)
     if average is not None and (folder / AVERAGE).is_file():
         average.load(load_file(folder / AVERAGE))
     for other, problem in damaged.items():
@@ -195,18 +194,23 @@ def _load_state(
     folder: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    on_moments: Callable[[StoredTensors], None] | None,
+    *,
+    leaves_shares: bool,
 ) -> None:
-    """Load weights and moments, of shares one tensor after the other."""
+    """Load weights and moments, of shares one tensor after the other, or the weights alone."""
     if not (folder / INDEX).is_file():
         fill_model(model, load_file(folder / WEIGHTS), folder)
         load_optimizer_state(model, optimizer, load_file(folder / OPTIMIZER))
         return
     fill_model(model, stored_weights(folder), folder)
-    if on_moments is None:
+    if not leaves_shares:
         load_optimizer_state(model, optimizer, stored_moments(folder))
-    else:
-        on_moments(stored_moments(folder))
+
+
+def folder_of_shares(run: RunDirectory, cursor: Cursor) -> Path | None:
+    """Return the folder of a checkpoint whose moments lie in shares, None where they do not."""
+    folder = _place(run, cursor)
+    return folder if (folder / INDEX).is_file() else None
 
 
 def checkpoint_problem(run: RunDirectory, folder: Path) -> str | None:

@@ -111,6 +111,11 @@ class StoredTensors(Mapping[str, Tensor]):
             if name.startswith(prefix)
         }
 
+        self._keys: dict[str, list[str]] = {}
+        for name in self._shapes:
+            parameter, _, key = name.rpartition("/")
+            self._keys.setdefault(parameter, []).append(key)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._shapes)
 
@@ -132,8 +137,7 @@ class StoredTensors(Mapping[str, Tensor]):
 
     def keys_of(self, parameter: str) -> list[str]:
         """Return the names of a parameter's entries of an optimizer."""
-        named = (name.rpartition("/") for name in self)
-        return [key for one, _, key in named if one == parameter]
+        return self._keys.get(parameter, [])
 
     def kind(self, name: str) -> tuple[tuple[int, ...], torch.dtype]:
         """Return the shape and type of a tensor, whose numbers are not read for it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -47,8 +49,21 @@ FinishStep = Callable[[ReadStep, StepState], bool]
 """The end of a step: reads and writes its event and timing, saves and evaluates where that is due,
 and returns whether there is another step."""
 
+
+class OptimizerState(NamedTuple):
+    """The optimizer of a run's own model, and where the moments lie that it does not have.
+
+    Args:
+        optimizer: It has the moments that the run goes on from, but for those left in shares.
+        shares: The folder of the checkpoint of which each rank takes its share of the moments.
+    """
+
+    optimizer: torch.optim.Optimizer
+    shares: Path | None = None
+
+
 TakeSteps = Callable[
-    [Setup, torch.optim.Optimizer, range, Callable[[int], NDArray[np.int64]], FinishStep], None
+    [Setup, OptimizerState, range, Callable[[int], NDArray[np.int64]], FinishStep], None
 ]
 """Takes steps of a run, over blocks that it gets the numbers of, and calls the end of each."""
 

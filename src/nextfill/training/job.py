@@ -75,26 +75,21 @@ def run_job(
     ``on_directory`` is told the run's directory once it is this process's own. Of several ranks the
     first does all this, and the others take part in its steps.
     """
-    looks = resume and ranks.is_first
-    taken = newest_step(RunDirectory(Path(str(config.out))).checkpoints) if looks else 0
-    files = recorded_files(RunDirectory(Path(str(config.out))), config) if resume else None
+    out = RunDirectory(Path(str(config.out)))
+    taken = newest_step(out.checkpoints) if resume and ranks.is_first else 0
     setup = make_setup(
         *(config, observer, live),
         check=engine.check,
         compare=taken == 0 and ranks.is_first,
-        files=files,
+        files=recorded_files(out, config) if resume else None,
     )
     if isinstance(ranks, ManyRanks):
         setup = replace(setup, ranks=ranks)
         choose_shares(setup, ranks)
         check_agreement(setup)
         if not ranks.is_first:
-            if setup.config.lora.init == "eva":
-                begin_from_inputs(setup)
-            setup.loaded.model.train()
-            result: TrainResult = follow(setup, ranks, sent_batch, take_step)
-            return result
-    run = RunDirectory(Path(str(config.out))) if resume else _make_directory(config)
+            return _take_part(setup, ranks)
+    run = out if resume else _make_directory(config)
     with _resumable(run), run.locked():
         if resume:
             check_resumed(setup, run, observer)
@@ -105,33 +100,47 @@ def run_job(
             if advice := prose_advice(setup):
                 (on_advice or observer.on_note)(advice)
         on_directory(run.path)
-        if setup.config.lora.init == "eva":
-            begin_from_inputs(setup)
-        latest = _latest_undamaged(setup, run)
-        with _advised(run):
-            setup.loaded.model.train()
-            with closing(setup.feed):
-                step, reason = run_steps(setup, run, observer, engine, latest=latest)
-            if setup.stream is not None:
-                rewrite_ledger(setup, run, step)
-            kept = _load_kept(setup, run, observer, step)
-            repair_evaluation(setup, run, kept)
-            blocks = setup.feed.blocks_by_source(step)
-            of_sources = {"blocks": blocks} if blocks else {}
-            run.append_event(
-                {"event": "end", "step": step, "kept": kept, "reason": reason, **of_sources}
-            )
-            write_token_changes(setup, run, kept)
-            record_files(run.path, [run.texts.name] if run.texts.is_file() else [])
-            run.record_logs()
-            setup.loaded.model.eval()  # as a live one is wanted from here on
-            save_model(setup.loaded, run.model, merge=setup.config.lora.merge)
-            run.record_model()
+        _train(setup, run, observer, engine)
         for write in describe:
             write(run.path, observer.on_note)
         result = train_result(run.path)  # before another process may go on with the run
     ranks.command(Command(Kind.END, about=result))
     return result
+
+
+def _take_part(setup: Setup, ranks: ManyRanks) -> TrainResult:
+    """Take part in the steps of the first rank, and return the result that it tells."""
+    if setup.config.lora.init == "eva":
+        begin_from_inputs(setup)
+    setup.loaded.model.train()
+    result: TrainResult = follow(setup, ranks, sent_batch, take_step)
+    return result
+
+
+def _train(setup: Setup, run: RunDirectory, observer: Observer, engine: Engine) -> None:
+    """Take the steps of a run, and write its end and its model."""
+    if setup.config.lora.init == "eva":
+        begin_from_inputs(setup)
+    latest = _latest_undamaged(setup, run)
+    with _advised(run):
+        setup.loaded.model.train()
+        with closing(setup.feed):
+            step, reason = run_steps(setup, run, observer, engine, latest=latest)
+        if setup.stream is not None:
+            rewrite_ledger(setup, run, step)
+        kept = _load_kept(setup, run, observer, step)
+        repair_evaluation(setup, run, kept)
+        blocks = setup.feed.blocks_by_source(step)
+        of_sources = {"blocks": blocks} if blocks else {}
+        run.append_event(
+            {"event": "end", "step": step, "kept": kept, "reason": reason, **of_sources}
+        )
+        write_token_changes(setup, run, kept)
+        record_files(run.path, [run.texts.name] if run.texts.is_file() else [])
+        run.record_logs()
+        setup.loaded.model.eval()  # as a live one is wanted from here on
+        save_model(setup.loaded, run.model, merge=setup.config.lora.merge)
+        run.record_model()
 
 
 def _make_directory(config: TrainConfig) -> RunDirectory:

@@ -9,7 +9,7 @@ import pytest
 import nextfill
 from nextfill.cli.main import main
 from nextfill.core.errors import ConfigError, NextfillError
-from nextfill.data.records.sources import READERS
+from nextfill.data.records.file_readers import READERS
 
 
 @pytest.fixture

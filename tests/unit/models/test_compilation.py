@@ -1,6 +1,7 @@
 """Compiled layers compute what the others do; where they cannot be made, this is said."""
 
 import tomllib
+from functools import partial
 
 import pytest
 import torch
@@ -8,7 +9,11 @@ from torch import nn
 
 from nextfill.cli.main import main
 from nextfill.core.errors import ConfigError
+from nextfill.data.packing.block_reader import NO_TARGET
 from nextfill.models.compilation import CompiledLayers, check_compiler, compile_problem
+from nextfill.models.documents.isolation import padding_isolation
+from nextfill.models.last_layer import LastLayer
+from nextfill.models.step import StepModule
 from nextfill.runs.directory import RunDirectory
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
@@ -85,3 +90,30 @@ def test_a_model_that_cannot_be_compiled_is_told(tiny_model):
         "RuntimeError: no such kernel"
     )
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_compiled_layers_get_no_hook_in_a_step(tiny_masked, monkeypatch):
+    from transformers import AutoModelForMaskedLM
+
+    real, began = torch.compile, []
+    eager = partial(real, backend="eager")
+    monkeypatch.setattr(torch, "compile", lambda forward, dynamic, options: eager(forward))
+    own = LastLayer.at
+    monkeypatch.setattr(LastLayer, "at", lambda *of: began.append(1) or own(*of))
+    model = AutoModelForMaskedLM.from_pretrained(tiny_masked)
+    module = StepModule(model, padding_isolation(model, "masked")).eval()
+    ids = torch.randint(5, 50, (2, 12), generator=torch.Generator().manual_seed(0))
+    labels = torch.full_like(ids, NO_TARGET)
+    labels[:, 3] = ids[:, 3]
+    batch = ids, labels, torch.arange(12).expand(2, 12), torch.zeros_like(ids)
+    began.clear()  # of the trials of how the last layer can be left out
+    before = module(*batch)
+    assert len(began) == 1
+    layers = module.compile_layers()
+    with module.in_training():
+        assert layers.are_in_use
+        torch.testing.assert_close(module(*batch), before)
+    assert len(began) == 1
+    assert not layers.are_in_use
+    module(*batch)
+    assert len(began) == 2

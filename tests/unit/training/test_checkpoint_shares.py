@@ -15,6 +15,7 @@ from nextfill.training.checkpoint import (
     Cursor,
     begin_shares,
     checkpoint_problem,
+    folder_of_shares,
     load_checkpoint,
     model_state,
     newest_step,
@@ -26,6 +27,7 @@ from nextfill.training.checkpoint_shares import (
     MODEL,
     OPTIMIZER,
     missing_marks,
+    stored_moments,
     write_index,
     write_share,
 )
@@ -109,10 +111,11 @@ def test_any_reader_has_the_whole(run, world):
 @pytest.mark.parametrize("world", [1, 2, 4])
 def test_each_reader_reads_its_rows(run, world, readers):
     model, optimizer = trained(seed=1)
-    save(run, model, optimizer, 2, world)
-    kept = []
-    load_checkpoint(run, *trained(seed=2, steps=0), pytest.fail, on_moments=kept.append)
-    [stored] = kept
+    place = save(run, model, optimizer, 2, world)
+    other, other_optimizer = trained(seed=2, steps=0)
+    load_checkpoint(run, other, other_optimizer, pytest.fail, leaves_shares=True)
+    assert not other_optimizer.state
+    stored = stored_moments(folder_of_shares(run, place))
     state = optimizer_state(model, optimizer)
     assert {*stored} == {*state}
     for name, one in state.items():
@@ -125,6 +128,17 @@ def test_each_reader_reads_its_rows(run, world, readers):
             rows = [stored.rows(name, *of) for of in zip(firsts, counts, strict=True)]
             assert torch.equal(torch.cat(rows), one)
     assert {*stored.keys_of("wide.weight")} == {"exp_avg", "exp_avg_sq", "step"}
+    assert not stored.keys_of("wide")
+
+
+def test_a_checkpoint_of_whole_moments_has_no_folder_of_shares(run):
+    model, optimizer = trained(seed=1)
+    place = Cursor(2, 8, run.record_logs()["events.jsonl"])
+    save_checkpoint(run, model, optimizer, place)
+    assert folder_of_shares(run, place) is None
+    other, other_optimizer = trained(seed=2, steps=0)
+    load_checkpoint(run, other, other_optimizer, pytest.fail, leaves_shares=True)
+    assert other_optimizer.state
 
 
 def cut(path):

@@ -150,7 +150,7 @@ def cached_leaks(
     for part in (train, held_out):
         key.update(part.store.meta["content_sha256"].encode())
         for column in (part.documents, part.fields["record"]):
-            key.update(np.ascontiguousarray(column, "<i8"))  # type: ignore[arg-type]
+            key.update(np.ascontiguousarray(column, "<i8").data)
     name = key.hexdigest()[:32]
     file = train.store.path / f"leaks-{name}.json"
     if (known := _from_cache(recall(file, name))) is not None:

@@ -23,8 +23,8 @@ from nextfill.data.records.files import File, ReadOptions, Row
 from nextfill.data.records.formats.column_tables import row_groups
 from nextfill.data.records.formats.compression import reading
 from nextfill.data.records.formats.file_formats import txt_mode
-from nextfill.data.records.formats.json_records import LONGEST_LOOK
-from nextfill.data.records.formats.text_and_csv import count_lines
+from nextfill.data.records.formats.repeated_keys import LONGEST_LOOK
+from nextfill.data.records.formats.text_lines import count_lines
 from nextfill.data.records.range_stream import FileRange, range_stream
 from nextfill.data.records.unreadable_files import UnreadableFileError, is_out_of_reach
 

@@ -54,7 +54,7 @@ class File:
 
     Args:
         name: Its name in messages.
-        format: A key of `sources.READERS`.
+        format: A key of `file_readers.READERS`.
         compression: The suffix of its compression, or an empty string.
         raw: Opens the bytes as they are stored.
         content: Returns an identifier of the content, such as its SHA-256.

@@ -105,7 +105,8 @@ def _rows(name: DatasetName, split: str, fields: Sequence[str], why: str | None)
 
 def _of_columns(dataset: Any, fields: Sequence[str]) -> Iterable[Any]:
     columns = columns_for(fields, dataset.features.arrow_schema)
-    return dataset if columns is None else dataset.select_columns(columns)  # type: ignore[no-any-return]
+    rows: Iterable[Any] = dataset if columns is None else dataset.select_columns(columns)
+    return rows
 
 
 def _probe(name: DatasetName) -> tuple[DatasetName, str | None]:

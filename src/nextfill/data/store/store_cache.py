@@ -34,7 +34,7 @@ from nextfill.data.store.store_integrity import FORMAT_VERSION, DamagedStoreErro
 from nextfill.data.store.store_upload import StoreUpload
 from nextfill.data.store.token_store import TokenStore
 from nextfill.data.store.tokenizer_backend import fingerprint_of
-from nextfill.data.store.writer import write_encoded, write_store
+from nextfill.data.store.writer import EncodedDocuments, write_store
 
 logger = logging.getLogger("nextfill")
 
@@ -144,10 +144,11 @@ def open_or_write(
             encoder = make_encoder(engine)
             if place.store is not None:
                 options["upload"] = StoreUpload(place.store, path.name, place)
+            documents: Iterable[Document] | EncodedDocuments
             if (encoded := read_encoded(encoder)) is not None:
-                batches, counts = encoded
-                return write_encoded(path, batches, encoder, key=key, counts=counts, **options)
-            documents, counts = read()
+                documents, counts = EncodedDocuments(encoded[0]), encoded[1]
+            else:
+                documents, counts = read()
             return write_store(
                 *(path, documents, encoder), key=key, counts=counts, encode=encode, **options
             )

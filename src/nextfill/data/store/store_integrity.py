@@ -61,7 +61,7 @@ def read_meta(path: Path) -> dict[str, Any]:
     """Read the ``meta.json`` of a store, and check that it is whole."""
     try:
         with _reading(path, "meta.json"):
-            meta = json.loads((path / "meta.json").read_bytes())
+            meta: dict[str, Any] = json.loads((path / "meta.json").read_bytes())
     except UNREADABLE as error:
         raise DamagedStoreError(path, f"meta.json cannot be read ({error})") from error
     version = meta.get("format_version") if isinstance(meta, dict) else None
@@ -71,7 +71,7 @@ def read_meta(path: Path) -> dict[str, Any]:
         )
     if not is_whole(meta):
         raise DamagedStoreError(path, "meta.json does not hold what was written to it")
-    return meta  # type: ignore[no-any-return]
+    return meta
 
 
 def check_files(path: Path, meta: Mapping[str, Any], *, verify: bool, fresh: bool = False) -> None:

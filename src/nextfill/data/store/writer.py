@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,20 @@ _Done = tuple[int, int]
 """Documents and bytes of text that are written so far."""
 
 
+@dataclass(frozen=True)
+class EncodedDocuments:
+    """Documents that are encoded already, by an encoder like that of the store.
+
+    Args:
+        batches: They may end anywhere.
+    """
+
+    batches: Iterable[EncodedBatch]
+
+
 def write_store(
     path: Path,
-    documents: Iterable[Document],
+    documents: Iterable[Document] | EncodedDocuments,
     encoder: Encoder,
     *,
     key: Mapping[str, object],
@@ -70,82 +81,11 @@ def write_store(
     encode: EncodeTexts = encode_as_they_are,
     upload: StoreUpload | None = None,
 ) -> TokenStore:
-    """Encode documents into a new store, and put it in its place once it is whole.
+    """Write documents into a new store beside its place, and put it there once it is whole.
 
-    With an ``upload`` it is at the address before that, and a copy of the store there.
+    With an ``upload`` it is at the address before that, and a copy of the store there. Documents
+    that are encoded already make the same bytes.
     """
-
-    def fill(writer: _StoreWriter) -> Generator[_Done]:
-        def add(measured: Measured) -> _Done:
-            with writing(path.parent):
-                return writer.encode(measured, encode)
-
-        # Documents are read while the last are hashed and counted, and those before them encoded,
-        # mostly without Python's lock.
-        with (
-            closing(in_threads(writer.measure, batches(documents), threads=1)) as measured,
-            closing(in_threads(add, measured, threads=1)) as added,
-        ):
-            yield from added
-
-    return _write(
-        *(path, fill, encoder),
-        key=key,
-        counts=counts,
-        name=name,
-        shard_tokens=shard_tokens,
-        on_progress=on_progress,
-        upload=upload,
-    )
-
-
-def write_encoded(
-    path: Path,
-    encoded: Iterable[EncodedBatch],
-    encoder: Encoder,
-    *,
-    key: Mapping[str, object],
-    counts: ReadCounts,
-    name: str = "",
-    shard_tokens: int = 1 << 24,
-    on_progress: Callable[[int, int], None] | None = None,
-    upload: StoreUpload | None = None,
-) -> TokenStore:
-    """Write documents that are encoded already into a new store, byte for byte as `write_store`.
-
-    Their batches may end anywhere. The encoder is one like that which has encoded them.
-    """
-
-    def fill(writer: _StoreWriter) -> Generator[_Done]:
-        for batch in regrouped(encoded):
-            with writing(path.parent):
-                done = writer.add(batch)
-            yield done
-
-    return _write(
-        *(path, fill, encoder),
-        key=key,
-        counts=counts,
-        name=name,
-        shard_tokens=shard_tokens,
-        on_progress=on_progress,
-        upload=upload,
-    )
-
-
-def _write(
-    path: Path,
-    fill: Callable[[_StoreWriter], Generator[_Done]],
-    encoder: Encoder,
-    *,
-    key: Mapping[str, object],
-    counts: ReadCounts,
-    name: str,
-    shard_tokens: int,
-    on_progress: Callable[[int, int], None] | None,
-    upload: StoreUpload | None,
-) -> TokenStore:
-    """Write a store into a folder beside its place, and put it there once it is whole."""
     with writing(path.parent):
         folder = path.with_name(f"{path.name}.tmp-{os.getpid()}-{time.monotonic_ns()}-{MACHINE}")
         make_folder(folder)
@@ -154,7 +94,11 @@ def _write(
     try:
         if upload is not None:
             upload.begin(folder)
-        with closing(fill(writer)) as written:
+        if isinstance(documents, EncodedDocuments):
+            filling = _add(writer, documents.batches)
+        else:
+            filling = _encode(writer, documents, encode)
+        with closing(filling) as written:
             for done in written:
                 if on_progress is not None:
                     on_progress(*done)
@@ -173,6 +117,32 @@ def _write(
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
     return TokenStore.open(path)
+
+
+def _encode(
+    writer: _StoreWriter, documents: Iterable[Document], encode_texts: EncodeTexts
+) -> Generator[_Done]:
+    """Encode documents and write them, and yield what is written so far."""
+
+    def add(measured: Measured) -> _Done:
+        with writing(writer.folder.parent):
+            return writer.encode(measured, encode_texts)
+
+    # Documents are read while the last are hashed and counted, and those before them encoded,
+    # mostly without Python's lock.
+    with (
+        closing(in_threads(writer.measure, batches(documents), threads=1)) as measured,
+        closing(in_threads(add, measured, threads=1)) as added,
+    ):
+        yield from added
+
+
+def _add(writer: _StoreWriter, encoded: Iterable[EncodedBatch]) -> Generator[_Done]:
+    """Write documents that are encoded, and yield what is written so far."""
+    for batch in regrouped(encoded):
+        with writing(writer.folder.parent):
+            done = writer.add(batch)
+        yield done
 
 
 def _check_written(folder: Path) -> None:
@@ -204,7 +174,7 @@ class _StoreWriter:
     def __init__(
         self, folder: Path, encoder: Encoder, shard_tokens: int, upload: StoreUpload | None
     ) -> None:
-        self._folder = folder
+        self.folder = folder
         self._encoder = encoder
         self._shard_tokens = shard_tokens
         self._upload = upload
@@ -255,7 +225,7 @@ class _StoreWriter:
         while first < len(rows):
             if self._shard is None:
                 name = shard_name(len(self._shards))
-                self._shard = ShardWriter(self._folder / name, self._columns or ())
+                self._shard = ShardWriter(self.folder / name, self._columns or ())
             shard = self._shard
             before = int(ends[first - 1]) if first else 0
             reach = self._shard_tokens - shard.num_tokens + before
@@ -277,7 +247,7 @@ class _StoreWriter:
             self._shard = None
             if self._upload is not None:
                 name = shard_name(len(self._shards) - 1)
-                self._upload.add_shard(self._folder / name, self._shards[-1])
+                self._upload.add_shard(self.folder / name, self._shards[-1])
 
     def finish(self, key: Mapping[str, object], counts: ReadCounts, name: str) -> None:
         """Close the last shard and write ``meta.json``."""
@@ -295,12 +265,12 @@ class _StoreWriter:
             "content_sha256": self._content.hexdigest(),
             "shards": self._shards,
         }
-        file = self._folder / "meta.json"
+        file = self.folder / "meta.json"
         text = escape_surrogates(json.dumps(sealed(meta), indent=1, ensure_ascii=False))
         file.write_text(text + "\n", encoding="utf-8")
         open_to_group(file)
         sync(file)
-        sync(self._folder)
+        sync(self.folder)
 
     def release(self) -> None:
         """Close the files, also after an error."""

@@ -73,7 +73,7 @@ class Ranks:
         run: The directory of the run, once it is known.
         has_shares: Whether each is to hold a share of the model while steps are taken.
         chooses: Whether that is chosen by the model's size.
-        moments: Those of the first rank's checkpoint, not read yet, of which shares are made.
+        moments: Those of the first rank's checkpoint, not read yet, while shares are made of them.
     """
 
     rank, world = FIRST, 1

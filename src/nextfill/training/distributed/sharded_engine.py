@@ -8,13 +8,13 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from nextfill.training.checkpoint_shares import stored_moments
 from nextfill.training.distributed.ranks import Command, Kind
 from nextfill.training.distributed.sharded_steps import ShardedTraining
 from nextfill.training.distributed.share_writer import ShareWriter, see_same_folder
-from nextfill.training.engine import Engine, FinishStep, StepState
+from nextfill.training.engine import Engine, FinishStep, OptimizerState, StepState
 from nextfill.training.loop import take_step
 from nextfill.training.setup import Setup
 
@@ -23,7 +23,7 @@ logger = logging.getLogger("nextfill")
 
 def take_steps(
     setup: Setup,
-    optimizer: torch.optim.Optimizer,
+    state: OptimizerState,
     steps: range,
     numbers_of: Callable[[int], NDArray[np.int64]],
     finish_step: FinishStep,
@@ -34,7 +34,8 @@ def take_steps(
     ranks = setup.ranks
     ranks.command(Command(Kind.SHARD))
     is_shared = see_same_folder(ranks)
-    sharded = ShardedTraining(setup, optimizer, sees_folder=is_shared)
+    ranks.moments = None if state.shares is None else stored_moments(state.shares)
+    sharded = ShardedTraining(setup, state.optimizer, sees_folder=is_shared)
     if not is_shared:
         logger.info(
             "Not all ranks see the folder of the run: the first one writes its checkpoints alone, "
@@ -47,7 +48,7 @@ def take_steps(
             sharded.bring_up_to_date(moments=moments)
 
     with ShareWriter(ranks, sharded) as writer:
-        state = StepState(
+        of_shares = StepState(
             bring_weights=partial(bring, moments=False),
             bring_all=partial(bring, moments=True),
             save=writer.save if is_shared else None,
@@ -58,7 +59,7 @@ def take_steps(
             numbers = numbers_of(step)
             sharded.before_step()
             read = take_step(sharded.setup, sharded.optimizer, step, numbers)
-            if not finish_step(read, state):
+            if not finish_step(read, of_shares):
                 break
         writer.finish()
 
@@ -71,12 +72,12 @@ def by_size(engine: Engine) -> Engine:
 
     def take_chosen(
         setup: Setup,
-        optimizer: torch.optim.Optimizer,
+        state: OptimizerState,
         steps: range,
         numbers_of: Callable[[int], NDArray[np.int64]],
         finish_step: FinishStep,
     ) -> None:
         chosen = SHARDED if setup.ranks.has_shares else engine
-        chosen.take_steps(setup, optimizer, steps, numbers_of, finish_step)
+        chosen.take_steps(setup, state, steps, numbers_of, finish_step)
 
     return replace(engine, take_steps=take_chosen)

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import strategies as st
 
 from nextfill.core.errors import DataError
+from nextfill.data.records.file_readers import READERS
 from nextfill.data.records.files import File, ReadOptions, local_file
 from nextfill.data.records.formats.file_formats import format_by_name
-from nextfill.data.records.sources import READERS, open_source
+from nextfill.data.records.sources import open_source
 
 TRICKY = [
     "",

@@ -18,7 +18,7 @@ from nextfill.data.records import files
 from nextfill.data.records.files import File, local_file
 from nextfill.data.records.formats.compression import open_file, reading, seekable
 from nextfill.data.records.formats.file_formats import format_by_name
-from nextfill.data.records.formats.text_and_csv import text_lines, whole_text
+from nextfill.data.records.formats.text_lines import text_lines, whole_text
 from nextfill.data.records.sources import open_source
 from tests.unit.data.records.readings import PACK, PACKED, values
 from tests.unit.data.records.readings import source_error as fail

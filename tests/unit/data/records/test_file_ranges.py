@@ -17,9 +17,9 @@ from nextfill.core.errors import DataError
 from nextfill.data.document import Source
 from nextfill.data.records import file_ranges
 from nextfill.data.records.file_ranges import divided
+from nextfill.data.records.file_readers import READERS
 from nextfill.data.records.files import File, ReadOptions, Row, local_file
-from nextfill.data.records.formats import text_and_csv
-from nextfill.data.records.sources import READERS
+from nextfill.data.records.formats import text_lines
 from tests.properties import examples
 
 Read = Callable[[ReadOptions, File], Iterator[Row]]
@@ -88,7 +88,7 @@ def test_text_by_lines_and_paragraphs(
     path.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(file_ranges, "_PIECE", block)
-        patch.setattr(text_and_csv, "_BUFFER_BYTES", block)
+        patch.setattr(text_lines, "_BUFFER_BYTES", block)
         assert_same([local_file(path, "ranges.txt", "txt", "")], ReadOptions(txt=mode), most)
 
 

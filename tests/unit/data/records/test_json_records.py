@@ -25,7 +25,7 @@ def test_json_in_any_pieces(texts, piece):
         def read(self, size=-1):
             return super().read(min(size, piece) if size >= 0 else size)
 
-    from nextfill.data.records.formats.json_records import json_values
+    from nextfill.data.records.formats.json_stream import json_values
 
     values = [{"t": text, "n": [1, -2.5e3, None, True, float("-inf")]} for text in texts]
     for ascii_only in (True, False):
@@ -113,10 +113,10 @@ def test_json_reads_a_huge_element_in_linear_work(tmp_path):
     class Counting(io.BytesIO):
         scanned = 0
 
-    from nextfill.data.records.formats import json_records as jsonstream
+    from nextfill.data.records.formats import json_stream
 
     raw = json.dumps([{"text": "x" * 20_000_000}]).encode()
-    stream = jsonstream.JsonStream(Counting(raw), "x")
+    stream = json_stream.JsonStream(Counting(raw), "x")
     stream.skip()
     scan = stream._scan
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import nextfill
 from nextfill.core.errors import DataError
 from nextfill.data.records.files import ReadOptions
-from nextfill.data.records.formats import text_and_csv
+from nextfill.data.records.formats import text_lines
 from nextfill.data.records.formats.text_and_csv import read_txt
 from nextfill.data.records.sources import open_source
 from tests.properties import examples
@@ -126,14 +126,14 @@ def test_line_ends_across_blocks_and_in_great_number(tmp_path):
 def test_lines_are_the_same_whatever_the_blocks(pieces, size):
     content = b"".join(pieces)
     with pytest.MonkeyPatch.context() as patch:
-        whole = list(text_and_csv._lines(io.BytesIO(content), 1 << 20))
-        patch.setattr(text_and_csv, "_BUFFER_BYTES", size)
-        assert list(text_and_csv._lines(io.BytesIO(content), 1 << 20)) == whole
+        whole = list(text_lines._lines(io.BytesIO(content), 1 << 20))
+        patch.setattr(text_lines, "_BUFFER_BYTES", size)
+        assert list(text_lines._lines(io.BytesIO(content), 1 << 20)) == whole
         longest = max(map(len, whole), default=0)
-        assert list(text_and_csv._lines(io.BytesIO(content), longest + 1)) == whole
+        assert list(text_lines._lines(io.BytesIO(content), longest + 1)) == whole
         if longest and not content.endswith(b"\r"):  # which waits for a second half
-            with pytest.raises(text_and_csv._NotTextError):
-                list(text_and_csv._lines(io.BytesIO(content), longest))
+            with pytest.raises(text_lines._NotTextError):
+                list(text_lines._lines(io.BytesIO(content), longest))
     assert b"".join(whole) == content
 
 

@@ -15,12 +15,7 @@ from nextfill.data.store import shard_writer as shard
 from nextfill.data.store import writer as write
 from nextfill.data.store.encoder import Encoder
 from nextfill.data.store.writer import write_store
-from tests.unit.data.store.small_documents import IDS, WORDS, documents
-
-
-@pytest.fixture
-def encoder() -> Encoder:
-    return Encoder(WORDS, engine="tokenizers")
+from tests.unit.data.store.small_documents import IDS, documents
 
 
 def test_shards_close_at_the_limit(tmp_path: Path, encoder: Encoder) -> None:

@@ -35,7 +35,7 @@ SUFFIXES = {
     ".rtf": "rtf",
     ".pdf": "pdf",
 }
-"""The formats by suffix; `sources.READERS` has a reader for each."""
+"""The formats by suffix; `file_readers.READERS` has a reader for each."""
 
 RICH_TEXT = {
     **dict.fromkeys(("docx", "odt", "epub", "html"), "lxml"),

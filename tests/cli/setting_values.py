@@ -1,0 +1,275 @@
+"""A value of every setting to try it with, and what else has to be said for that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nextfill.config.evaluation_resolution import FOR_TRAINING
+from nextfill.config.problems.training_problems import TRAINING_MASK_RATES
+
+Path_ = tuple[str, ...]
+
+OTHER: dict[Path_, Any] = {
+    ("objective",): "masked",
+    ("seed",): 7,
+    ("out",): "other.jsonl",
+    ("cache_dir",): "other-cache",
+    ("cache_limit",): "7GB",
+    ("store",): "s3://bucket/stores",
+    ("device",): "cpu",
+    ("precision",): "bf16",
+    ("weights",): "int8",
+    ("to",): "onnx",
+    ("quantization",): "int8",
+    ("engine",): "torch",
+    ("ray_address",): "auto",
+    ("workers",): 3,
+    ("nproc",): 2,
+    ("parallel",): "fsdp",
+    ("log_level",): "debug",
+    ("model", "name"): "builtin:other",
+    ("model", "tokenizer"): "builtin:other",
+    ("model", "revision"): "main",
+    ("model", "config"): {"n_layer": 6},
+    ("model", "trust_remote_code"): True,
+    ("model", "attn_implementation"): "eager",
+    ("data", "source"): "builtin:other",
+    ("data", "streaming"): True,
+    ("data", "portion_size"): 2.5,
+    ("data", "split"): "train[:5]",
+    ("data", "text_field"): "answers.text",
+    ("data", "context_field"): "question",
+    ("data", "join"): "; ",
+    ("data", "explode"): True,
+    ("data", "keep_fields"): ["label", "language"],
+    ("data", "format"): "jsonl",
+    ("data", "encoding"): "cp1251",
+    ("data", "txt"): "line",
+    ("data", "test_size"): 0.25,
+    ("data", "validation_size"): 0.5,
+    ("data", "eval_source"): "builtin:other",
+    ("data", "eval_split"): "test",
+    ("data", "verify"): True,
+    ("data", "sources"): [{"source": "builtin:one"}, {"source": "builtin:two", "txt": "line"}],
+    ("blocks", "block_size"): 64,
+    ("blocks", "packing"): "pad",
+    ("blocks", "end_of_document"): False,
+    ("blocks", "isolate"): False,
+    ("blocks", "window_rows"): 9,
+    ("masking", "unit"): "word",
+    ("masking", "rate"): 0.3,
+    ("masking", "rate_start"): 0.4,
+    ("masking", "rate_end"): 0.35,
+    ("masking", "mask_share"): 0.5,
+    ("masking", "random_share"): 0.2,
+    ("infilling", "rate"): 0.25,
+    ("infilling", "spm_rate"): 0.75,
+    ("infilling", "tokens"): "<PRE>,<SUF>,<MID>",
+    ("infilling", "min_characters"): 9,
+    ("infilling", "max_middle"): 9,
+    ("replay", "share"): 0.25,
+    ("replay", "source"): "builtin:general",
+    ("replay", "split"): "train[:9]",
+    ("replay", "text_field"): "body",
+    ("replay", "test_size"): 0.25,
+    ("training", "epochs"): 1.25,
+    ("training", "max_steps"): 11,
+    ("training", "batch_size"): 4,
+    ("training", "least_steps"): 7,
+    ("training", "micro_batch_size"): 2,
+    ("training", "optimizer"): "sgd",
+    ("training", "learning_rate"): 0.125,
+    ("training", "weight_decay"): 0.25,
+    ("training", "beta1"): 0.25,
+    ("training", "beta2"): 0.75,
+    ("training", "epsilon"): 1e-6,
+    ("training", "max_grad_norm"): 0.5,
+    ("training", "schedule"): "wsd",
+    ("training", "warmup_steps"): 3.0,
+    ("training", "dropout"): 0.25,
+    ("training", "normalize_by"): "tokens",
+    ("training", "eval_every"): 5,
+    ("training", "save_every"): 6,
+    ("training", "keep_checkpoints"): 3,
+    ("training", "keep"): "best",
+    ("training", "early_stopping"): 2,
+    ("training", "compile"): True,
+    ("training", "gradient_checkpointing"): True,
+    ("training", "train_only"): ["embeddings", "norms"],
+    ("training", "freeze"): ["layers:0-3"],
+    ("training", "layer_rate_decay"): 0.8,
+    ("training", "ema_decay"): 0.9,
+    ("training", "sample_prompt"): "Once",
+    ("training", "backend"): "keras",
+    ("training", "keras_backend"): "jax",
+    ("training", "schedule_start"): 4,
+    ("training", "stages"): [
+        {
+            **{"end": 5, "num_steps": 6, "learning_rate": 0.5, "schedule": "wsd"},
+            **{"warmup_steps": 2.0, "schedule_start": 3},
+        }
+    ],
+    ("new_tokens", "words"): ["autograd", "PyTorch"],
+    ("new_tokens", "file"): "words.txt",
+    ("new_tokens", "from_data"): 12,
+    ("new_tokens", "chosen"): ["tensor"],
+    ("lora", "rank"): 4,
+    ("lora", "alpha"): 2.0,
+    ("lora", "scaling"): "rank-stabilised",
+    ("lora", "dora"): True,
+    ("lora", "init"): "pissa",
+    ("lora", "dropout"): 0.125,
+    ("lora", "targets"): "q_proj,v_proj",
+    ("lora", "head"): True,
+    ("lora", "norms"): True,
+    ("lora", "quantization"): "nf4",
+    ("lora", "merge"): True,
+    ("distillation", "teacher"): "builtin:other",
+    ("distillation", "revision"): "main",
+    ("distillation", "weight"): 0.75,
+    ("distillation", "temperature"): 3.0,
+    ("distillation", "student_layers"): 2,
+    ("evaluation", "stride"): 16,
+    ("evaluation", "start_token"): False,
+    ("evaluation", "eval_batch_size"): 3,
+    ("evaluation", "by"): "label",
+    ("evaluation", "drop_leaks"): True,
+    ("evaluation", "mask_seed"): 5,
+    ("evaluation", "sets"): {"far": {"source": "builtin:other", "txt": "line"}},
+    ("share", "repo"): "me/model",
+    ("share", "private"): True,
+    ("share", "adapter"): True,
+    ("share", "license"): "mit",
+    ("tracking", "to"): "tensorboard",
+    ("trackers",): "tensorboard",
+    ("tracking", "samples"): True,
+    ("samples",): True,
+    ("follow",): True,
+    ("live",): True,
+    ("base",): False,
+    ("show",): 2,
+    ("show_tokens",): 30,
+    ("alternatives",): 3,
+    ("page",): "other.html",
+    ("pseudo",): True,
+    ("pseudo_metric",): "original",
+    ("prompts", "source"): "prompts.txt",
+    ("prompts", "prompt_field"): "question",
+    ("generation", "max_new_tokens"): 9,
+    ("generation", "min_new_tokens"): 3,
+    ("generation", "stop"): ["\n", "end"],
+    ("generation", "suffix"): " and its end",
+    ("generation", "suffix_order"): "spm",
+    ("generation", "num_samples"): 2,
+    ("generation", "greedy"): True,
+    ("generation", "temperature"): 0.5,
+    ("generation", "top_k"): 3,
+    ("generation", "top_p"): 0.25,
+    ("generation", "min_p"): 0.125,
+    ("generation", "typical_p"): 0.5,
+    ("generation", "repetition_penalty"): 1.5,
+    ("generation", "no_repeat_ngram_size"): 2,
+    ("generation", "num_beams"): 3,
+    ("generation", "length_penalty"): 0.5,
+    ("generation", "generation_batch_size"): 5,
+    ("filling", "top_k"): 3,
+    ("filling", "targets"): ["spiral", "dwarf"],
+    ("filling", "answer_tokens"): 2,
+    ("filling", "fill_batch_size"): 5,
+    ("older_than",): "8w",
+    ("max_size",): "5GB",
+    ("inputs",): True,
+    ("dry_run",): True,
+    ("private",): True,
+    ("adapter",): True,
+    ("license",): "mit",
+    ("vocabulary", "kind"): "wordpiece",
+    ("vocabulary", "vocab_size"): 300,
+    ("vocabulary", "min_frequency"): 3,
+    ("vocabulary", "lowercase"): True,
+    ("examples",): 3,
+    ("records",): 5,
+    ("full",): True,
+    ("serving", "host"): "localhost",
+    ("serving", "port"): 8123,
+    ("serving", "api_key"): "key",
+    ("serving", "before"): True,
+    ("serving", "max_concurrent"): 3,
+    ("serving", "max_queued"): 4,
+    ("serving", "max_prompt_tokens"): 50,
+    ("serving", "max_answer_tokens"): 60,
+    ("serving", "max_body_bytes"): 2000,
+    ("serving", "max_seconds"): 7.5,
+}
+"""Of every setting a value that none of the commands takes by itself."""
+
+COMPANIONS: dict[Path_, dict[Path_, Any]] = {
+    ("blocks", "window_rows"): {("blocks", "packing"): "concat"},
+    ("pseudo_metric",): {("pseudo",): True},
+    ("page",): {("show",): 2},
+    ("ray_address",): {("engine",): "ray"},
+    ("workers",): {("engine",): "ray"},
+    ("training", "batch_size"): {("training", "least_steps"): 9},
+    ("evaluation", "mask_seed"): {("objective",): "masked"},
+    **{
+        ("masking", name): {("objective",): "masked"}
+        for name in ("unit", "rate", "rate_start", "rate_end", "mask_share", "random_share")
+    },
+    ("prompts", "prompt_field"): {("prompts", "source"): "prompts.txt"},
+    ("vocabulary", "lowercase"): {("vocabulary", "kind"): "wordpiece"},
+    ("generation", "suffix_order"): {("generation", "suffix"): "."},
+    ("generation", "length_penalty"): {("generation", "num_beams"): 3},
+    **{
+        ("infilling", name): {("infilling", "rate"): 0.25}
+        for name in ("spm_rate", "tokens", "min_characters", "max_middle")
+    },
+    **{
+        ("replay", name): {("replay", "source"): "builtin:stdlib-docs"}
+        for name in ("share", "split", "text_field", "test_size")
+    },
+    **{
+        ("distillation", name): {("distillation", "teacher"): "builtin:teacher"}
+        for name in ("revision", "weight", "temperature", "student_layers")
+    },
+}
+"""What else has to be said, for a setting to mean something."""
+
+REFUSED = {
+    "evaluate": FOR_TRAINING | TRAINING_MASK_RATES | {("evaluation", "sets")},
+    "packed_dataset": TRAINING_MASK_RATES | {("model", "attn_implementation")},
+    "look": TRAINING_MASK_RATES | {("store",), ("cache_limit",)},
+    "prepare": {("model", "attn_implementation"), ("data", "streaming")},
+}
+"""Settings that a command refuses with words, because its sections are shared with others."""
+
+WORDS = {
+    "evaluate": ["builtin:base-causal"],
+    "generate": ["builtin:base-causal"],
+    "fill": ["builtin:base-masked", "A ___."],
+    "serve": ["builtin:base-causal"],
+    "share": ["run", "me/model"],
+    "export": ["builtin:base-causal"],
+    "bundle": ["run"],
+    "track": ["run"],
+    "report": ["run"],
+    "tokenizer inspect": ["builtin:base-causal"],
+}
+"""The words before the flags."""
+
+GIVEN: dict[str, dict[Path_, Any]] = {
+    "train": {("model", "name"): "builtin:base-causal"},  # a recipe comes with a model's name
+    "look": {("model", "name"): "builtin:base-causal"},  # the objective comes with another
+    "tokenizer train": {("out",): "words"},
+    "export": {("to",): "gguf", ("out",): "exported"},
+}
+
+
+OF_ONE_COMMAND: dict[tuple[str, Path_], Any] = {
+    ("train", ("out",)): "other",
+    ("tokenizer train", ("out",)): "other",
+    ("prepare", ("engine",)): "ray",
+}
+
+
+OF_ONE_AMONG_SEVERAL = {("data", "weight"), ("data", "repeat")}
+"""Settings that one source alone does not have: tests/cli/test_mixtures.py has them."""
