@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from nextfill.core.errors import RunError
 from nextfill.objectives.batch import Batch
 from nextfill.training.checkpoint_shares import StoredTensors
-from nextfill.training.distributed.gradient_sum import sum_gradients
+from nextfill.training.distributed.gradient_sum import GradientSum
 
 FIRST = 0
 """The rank that decides, writes and speaks."""
@@ -145,6 +145,7 @@ class ManyRanks(Ranks):
 
     def __init__(self, rank: int, world: int) -> None:
         self.rank, self.world = rank, world
+        self._gradient_sum = GradientSum()
 
     def command(self, command: Command) -> None:
         """Tell the other ranks what comes next."""
@@ -173,7 +174,7 @@ class ManyRanks(Ranks):
     def sum_gradients(self, model: nn.Module) -> None:
         """Add up the gradients of all ranks."""
         with together():
-            sum_gradients(model)
+            self._gradient_sum.add_up(model)
 
     def sum_figures(self, figures: Tensor) -> Tensor:
         """Return the sum of all ranks' figures, ``[N] float64``."""
