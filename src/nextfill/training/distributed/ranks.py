@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from nextfill.core.errors import RunError
 from nextfill.objectives.batch import Batch
-from nextfill.training.checkpoint_shares import StoredTensors
 from nextfill.training.distributed.gradient_sum import GradientSum
 
 FIRST = 0
@@ -73,14 +72,12 @@ class Ranks:
         run: The directory of the run, once it is known.
         has_shares: Whether each is to hold a share of the model while steps are taken.
         chooses: Whether that is chosen by the model's size.
-        moments: Those of the first rank's checkpoint, not read yet, while shares are made of them.
     """
 
     rank, world = FIRST, 1
     run: str | None = None
     has_shares = False
     chooses = False
-    moments: StoredTensors | None = None
 
     @property
     def is_first(self) -> bool:

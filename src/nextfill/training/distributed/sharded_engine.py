@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from nextfill.training.checkpoint_shares import stored_moments
 from nextfill.training.distributed.ranks import Command, Kind
 from nextfill.training.distributed.sharded_steps import ShardedTraining
 from nextfill.training.distributed.share_writer import ShareWriter, see_same_folder
@@ -34,8 +33,7 @@ def take_steps(
     ranks = setup.ranks
     ranks.command(Command(Kind.SHARD))
     is_shared = see_same_folder(ranks)
-    ranks.moments = None if state.shares is None else stored_moments(state.shares)
-    sharded = ShardedTraining(setup, state.optimizer, sees_folder=is_shared)
+    sharded = ShardedTraining(setup, state.optimizer, sees_folder=is_shared, shares=state.shares)
     if not is_shared:
         logger.info(
             "Not all ranks see the folder of the run: the first one writes its checkpoints alone, "

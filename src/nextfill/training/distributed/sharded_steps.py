@@ -72,12 +72,18 @@ class ShardedTraining:
     Args:
         setup: The run, with its whole model.
         optimizer: That of the whole model, which has the moments of the first rank's checkpoint
-            unless they are left unread (`Ranks.moments`).
+            unless they are left unread.
         sees_folder: Whether all ranks see the folder of the run.
+        shares: The first rank's checkpoint in shares, whose moments are not read yet.
     """
 
     def __init__(
-        self, setup: Setup, optimizer: torch.optim.Optimizer, *, sees_folder: bool
+        self,
+        setup: Setup,
+        optimizer: torch.optim.Optimizer,
+        *,
+        sees_folder: bool,
+        shares: Path | None = None,
     ) -> None:
         self._whole, self._of_whole = setup, optimizer
         ranks = setup.ranks
@@ -95,7 +101,7 @@ class ShardedTraining:
             ranks=ShardedRanks(ranks.rank, ranks.world),
         )
         self.optimizer = make_optimizer(module.model, setup.config.training)
-        self._take_moments(mesh, sees_folder=sees_folder)
+        self._take_moments(mesh, shares, sees_folder=sees_folder)
         self._is_empty = True
 
     def _pairs(self) -> Iterator[tuple[str, nn.Parameter, nn.Parameter]]:
@@ -105,14 +111,14 @@ class ShardedTraining:
             if one.requires_grad:
                 yield name, one, wholes[name]
 
-    def _take_moments(self, mesh: DeviceMesh, *, sees_folder: bool) -> None:
+    def _take_moments(self, mesh: DeviceMesh, shares: Path | None, *, sees_folder: bool) -> None:
         """Take this rank's rows of the moments that the first rank's checkpoint has.
 
         Each reads them itself where it sees the files; else the first one divides them, one by one.
         """
         ranks, state = self._whole.ranks, self._of_whole.state
-        stored, ranks.moments = ranks.moments, None
-        folder = ranks.share(None if stored is None else str(stored.folder.resolve()))
+        stored = None if shares is None else stored_moments(shares)
+        folder = ranks.share(None if shares is None else str(shares.resolve()))
         if folder is not None and sees_folder:
             stored = stored_moments(Path(folder))
             for name, divided, _ in self._pairs():
