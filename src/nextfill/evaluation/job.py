@@ -32,7 +32,8 @@ from nextfill.evaluation.scorer import Scorer
 from nextfill.evaluation.scorer_findings import findings_of
 from nextfill.evaluation.scores import ScoredModel
 from nextfill.evaluation.token_view import ScoredText, choose_documents
-from nextfill.models.computation import pick_device, pick_precision, tune_allocator
+from nextfill.models.allocator import ask_for_large_pages, tune_allocator
+from nextfill.models.computation import pick_device, pick_precision
 from nextfill.models.documents.isolation import padding_isolation
 from nextfill.models.folder.location import lineage
 from nextfill.models.folder.weights import read_outline
@@ -153,6 +154,7 @@ def _open_scorer(data: EvaluationData, loaded: LoadedModel) -> Scorer:
     refuse(mask_problems(loaded.objective, unusual_masks(config), loaded.name))
     metric = _pseudo_metric(config, loaded)
     part = data.tokenized_for(loaded)
+    ask_for_large_pages()  # anew: what prepares data has given the heap back
     loaded.model.to(device)
     precision = pick_precision(config.precision, device)
     isolation = padding_isolation(loaded.model, loaded.objective, longest=block_size)

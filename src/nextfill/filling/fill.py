@@ -16,8 +16,9 @@ from nextfill.core.errors import ConfigError
 from nextfill.filling.blanks import Blanks, encode_blanks, filled_text, target_ids
 from nextfill.filling.candidates import Candidates, Masked, Span, find_spans
 from nextfill.generation.prompts import PromptText, name_prompts
+from nextfill.models.allocator import tune_allocator
 from nextfill.models.architecture import embedding_rows
-from nextfill.models.computation import in_mode, pick_device, pick_precision, tune_allocator
+from nextfill.models.computation import in_mode, pick_device, pick_precision
 from nextfill.models.inference.encoder_layouts import read_encoder
 from nextfill.models.inference.mask_encoder import EncoderParts
 from nextfill.models.load import load_model

@@ -20,7 +20,8 @@ from nextfill.generation.eight_bits import cost_of_converted, cost_of_parts, eig
 from nextfill.generation.generate import Generated, Job, continue_prompts
 from nextfill.generation.prompts import PromptText, encode_prompts
 from nextfill.generation.suffix import encode_infills, infilling_tokens_of
-from nextfill.models.computation import in_mode, pick_device, pick_precision, tune_allocator
+from nextfill.models.allocator import tune_allocator
+from nextfill.models.computation import in_mode, pick_device, pick_precision
 from nextfill.models.inference.ctranslate2_conversion import Compute, converted_model, ctranslate2
 from nextfill.models.inference.decoder_layouts import read_decoder
 from nextfill.models.inference.incremental_decoding import generates_in, probe_feed

@@ -9,8 +9,6 @@ on earlier ones, and a saved model is not the one that was trained. So every pro
 
 from __future__ import annotations
 
-import ctypes
-import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
@@ -101,47 +99,6 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     if precision == "bf16":
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
-
-
-@cache
-def tune_allocator() -> bool:
-    """Make glibc keep freed memory instead of giving it back after every large tensor.
-
-    By default each large tensor is a fresh mapping, and half the time of a bf16 training step on a
-    CPU goes into page faults; keeping the memory is 1.4 to 1.5 times as fast, for about 15% more
-    of it.
-
-    Returns:
-        Whether there was a glibc to tune.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    libc = ctypes.CDLL("libc.so.6")
-    m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4
-    libc.mallopt(m_mmap_max, 0)
-    libc.mallopt(m_trim_threshold, 2**31 - 1)
-    libc.mallopt(m_top_pad, 2**28)
-    return True
-
-
-def return_large_tensors() -> bool:
-    """Make glibc give back each large tensor that is freed, whatever `tune_allocator` has said.
-
-    Layers that are gathered and given up leave gaps in glibc's heaps that nothing else fits into.
-
-    Returns:
-        Whether there was a glibc to tune.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    libc = ctypes.CDLL("libc.so.6")
-    m_trim_threshold, m_top_pad, m_mmap_threshold, m_mmap_max = -1, -2, -3, -4
-    libc.mallopt(m_mmap_max, 65536)
-    libc.mallopt(m_mmap_threshold, 2**18)  # once given, it grows no more with what is freed
-    libc.mallopt(m_trim_threshold, 2**18)
-    libc.mallopt(m_top_pad, 2**17)
-    libc.malloc_trim(0)
-    return True
 
 
 def probe_ids(model: nn.Module, rows: int, length: int, *, seed: int = 0) -> Tensor:

@@ -22,7 +22,8 @@ from nextfill.generation.decoding import end_ids
 from nextfill.generation.eight_bits import cost_of_parts, eight_bit_parts
 from nextfill.generation.prompts import PromptText, encode_prompts
 from nextfill.generation.suffix import encode_infills, infilling_tokens_of
-from nextfill.models.computation import in_mode, pick_device, pick_precision, tune_allocator
+from nextfill.models.allocator import tune_allocator
+from nextfill.models.computation import in_mode, pick_device, pick_precision
 from nextfill.models.inference.decoder_layouts import read_decoder
 from nextfill.models.inference.row_pool import RowPool, Rows, SeparateRows
 from nextfill.models.load import load_model

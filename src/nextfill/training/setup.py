@@ -28,8 +28,9 @@ from nextfill.data.parts import PreparedData
 from nextfill.data.special_tokens import evaluation_frame
 from nextfill.evaluation.known_documents import Known, find_known_documents
 from nextfill.evaluation.rows import check_windows
+from nextfill.models.allocator import ask_for_large_pages, tune_allocator
 from nextfill.models.architecture import configs_of
-from nextfill.models.computation import pick_device, pick_precision, tune_allocator
+from nextfill.models.computation import pick_device, pick_precision
 from nextfill.models.distillation import Teacher
 from nextfill.models.libraries import attention_of
 from nextfill.models.loaded_model import (
@@ -235,6 +236,7 @@ def make_setup(
     stream = open_stream(config, loaded, prepared, batches, observer)
     if stream is None:
         config = settle_batch_size(config, prepared, batches.plan, observer)
+    ask_for_large_pages()  # for the steps: what prepares data has given the heap back
     setup = Setup(
         *(_pinned(config, loaded, prepared, teacher), loaded, module, prepared, batches, origins),
         stream=stream,

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from nextfill.config import TrainConfig
-from nextfill.models.computation import tune_allocator
+from nextfill.models.allocator import tune_allocator
 from nextfill.models.documents.isolation import Isolation
 from nextfill.models.loaded_model import LoadedModel
 from nextfill.models.step import StepModule
@@ -83,7 +83,7 @@ def kept_mb(change: Callable[[], object]) -> int:
 FIGURES = """
 import warnings
 warnings.simplefilter("ignore")
-from nextfill.models.computation import return_large_tensors
+from nextfill.models.allocator import return_large_tensors
 from tests.unit.models.test_freed_memory import hold_a_share, keep, kept_mb
 print(*map(kept_mb, (return_large_tensors, hold_a_share, keep)))
 """

@@ -30,7 +30,6 @@ from nextfill.models.inference.static_cache import (
     rms_norm,
 )
 from nextfill.models.inference.vocabulary_screening import vocabulary_screen
-from nextfill.models.large_pages import ask_for_large_pages
 from nextfill.models.libraries import is_watched
 
 LAYOUTS = ("GPT2LMHeadModel", "LlamaForCausalLM")
@@ -62,9 +61,6 @@ def read_decoder(model: nn.Module, weights: Weights, *, for_one: bool = False) -
         return None
     if not all(_is_dense(one) for one in model.modules() if isinstance(one, nn.Linear)):
         return None  # weights in 4 bits, which dense ones would undo
-    if weights in ("half", "int8"):
-        # Room for copies of both kinds of half precision, and for what they are made of.
-        ask_for_large_pages(2 * sum(p.numel() * p.element_size() for p in model.parameters()))
     parts: Parts | None = None
     with torch.inference_mode(False), torch.no_grad():
         rounds = _TOLERANCES[weights] > _TOLERANCES["fp32"]

@@ -23,7 +23,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from nextfill.models.computation import return_large_tensors
+from nextfill.models.allocator import return_large_tensors
 from nextfill.models.step import StepModule
 from nextfill.training.checkpoint_shares import (
     MODEL,

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
 import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from nextfill.models.computation import tune_allocator
+import nextfill
+from nextfill.core.heap import give_back_free_memory
+from nextfill.models.allocator import ask_for_large_pages, tune_allocator
 from nextfill.models.inference.decoder_layouts import read_decoder
 from nextfill.models.inference.matrix_products import has_int8
-from nextfill.models.large_pages import ask_for_large_pages
 
 SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 pytestmark = [
@@ -40,7 +43,7 @@ def large_mb() -> int:
 
 FORKS = """
 import os
-from tests.unit.models.test_large_pages import *
+from tests.unit.models.test_allocator import *
 
 while True:
     call = input()
@@ -79,29 +82,45 @@ def asked() -> Iterator[Callable[[str], list[int]]]:
     stdout.close()
 
 
-def tensors(*, freed_before: bool) -> tuple[int, int]:
-    """Return the megabytes in large pages that tensors of 32 MB add, unasked for and asked for."""
-    tune_allocator()
-    small: list[torch.Tensor] = []
-    if freed_before:
-        both = [(torch.ones(LARGE // 8), torch.ones(2**10)) for _ in range(8)]
-        small = [one for _, one in both]  # with gaps of 16 MB between them
-        del both
+def tensors(*, prepared_before: bool) -> tuple[int, int]:
+    """Return the megabytes in large pages that 32 MB of tensors add, unasked for and asked for."""
     start = large_mb()
     made = [torch.ones(LARGE // 4)]
     between = large_mb()
-    assert ask_for_large_pages(2 * LARGE)
+    tune_allocator()
+    small: list[torch.Tensor] = []
+    if prepared_before:
+        both = [(torch.ones(LARGE // 8), torch.ones(2**10)) for _ in range(8)]
+        small = [one for _, one in both]  # with gaps of 16 MB between them
+        del both
+        give_back_free_memory()
+        assert ask_for_large_pages()
+    asked = large_mb()
     made += [torch.ones(2**18) for _ in range(LARGE // 2**20)]
-    found = between - start, large_mb() - between
+    found = between - start, large_mb() - asked
     del made, small
     return found
 
 
-@pytest.mark.parametrize("freed_before", [False, True])
-def test_what_is_made_after_asking_stands_in_large_pages(asked, freed_before):
-    before, after = asked(f"tensors(freed_before={freed_before})")
+@pytest.mark.parametrize("prepared_before", [False, True])
+def test_what_is_made_after_asking_stands_in_large_pages(asked, prepared_before):
+    before, after = asked(f"tensors(prepared_before={prepared_before})")
     assert before == 0 or "[always]" in SETTING.read_text("utf-8")
     assert after >= 28
+
+
+def training(folder: str) -> tuple[int]:
+    """Return the megabytes in large pages after a step of training."""
+    text = Path(folder) / "text.txt"
+    text.write_text("".join(f"Line {n} of a text has {n * n} words.\n\n" for n in range(1500)))
+    with redirect_stdout(io.StringIO()):
+        nextfill.train(data=str(text), max_steps=1, batch_size=8, out=f"{folder}/run")
+    return (large_mb(),)
+
+
+def test_a_training_stands_in_large_pages_though_preparing_gives_memory_back(asked, tmp_path):
+    (found,) = asked(f"training({str(tmp_path)!r})")
+    assert found >= 100
 
 
 def room_of(gigabytes: int) -> tuple[int, int, int]:
