@@ -236,7 +236,8 @@ def make_setup(
     stream = open_stream(config, loaded, prepared, batches, observer)
     if stream is None:
         config = settle_batch_size(config, prepared, batches.plan, observer)
-    ask_for_large_pages()  # for the steps: what prepares data has given the heap back
+        # For the steps, as preparing has given the heap back; each portion of a stream does so.
+        ask_for_large_pages()
     setup = Setup(
         *(_pinned(config, loaded, prepared, teacher), loaded, module, prepared, batches, origins),
         stream=stream,
