@@ -38,6 +38,9 @@ FIRST_RECORDS = 20
 MOST_RECORDS = 1 << 20
 """Most records of a portion, be they all empty."""
 
+_MARGIN = 1.05
+"""Bytes of a portion by those of another: texts differ, and the last one goes beyond its size."""
+
 FIELDS_VERSION = 1
 """Part of every store's key: raise it when the same records give other documents than before."""
 
@@ -88,7 +91,7 @@ class SourcePortions:
         self._data, self._tokenizer = data, tokenizer
         self.removals = Removals()
         self._cache = replace(place_of(cache), removals=self.removals, store=None)
-        self._largest_bytes = 0  # of the portions' stores, for the room that one more needs
+        self._room_bytes = 0  # that one more portion's store may need
         self._parts = {
             **store_parts(source, data),
             "first_portion": [FIRST_CHARACTERS, FIRST_RECORDS],
@@ -133,9 +136,9 @@ class SourcePortions:
             verify=self._data.verify,
             on_progress=on_progress,
             make_encoder=self._encoder_of,
-            room_bytes=self._largest_bytes,
+            room_bytes=self._room_bytes,
         )
-        self._largest_bytes = max(self._largest_bytes, _size_bytes(store))
+        self._room_bytes = max(self._room_bytes, self._foreseen_bytes(store))
         counts = store.meta["counts"]
         if counts["records"] == 0:  # an empty store marks the end
             let_go(store.path)
@@ -145,6 +148,17 @@ class SourcePortions:
         if len(self.first_records) == number + 1:
             self.first_records.append(self.first_records[number] + counts["records"])
         return store, reused
+
+    def _foreseen_bytes(self, store: TokenStore) -> int:
+        """Return the bytes that a whole portion takes if it is as one that is there.
+
+        The first is smaller, and the only one that is known where a run goes on.
+        """
+        size, characters = _size_bytes(store), store.meta["totals"]["characters"]
+        if characters < FIRST_CHARACTERS:  # the last one, or nothing but empty records
+            return size
+        most = max(characters, int(self._data.portion_size * 1e6))
+        return int(_MARGIN * size * most / characters)
 
     def _encoder_of(self, engine: Engine) -> Encoder:
         """Return the same encoder for every portion, the slower one from where it is needed on."""
@@ -219,6 +233,5 @@ class SourcePortions:
 
 
 def _size_bytes(store: TokenStore) -> int:
-    """Return the size of the files of a store's shards."""
-    files = (file for shard in store.meta["shards"] for file in shard["files"].values())
-    return sum(int(file["bytes"]) for file in files)
+    """Return the size of a store's files."""
+    return sum(path.stat().st_size for path in store.path.rglob("*") if path.is_file())

@@ -6,11 +6,13 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 
 import pytest
 
 from nextfill.config import DataConfig
 from nextfill.core.errors import DataError
+from nextfill.core.locks import let_go
 from nextfill.data import portions as module
 from nextfill.data.document import add_counts
 from nextfill.data.portions import ReadingStoppedError, SourcePortions
@@ -127,6 +129,42 @@ def test_a_middle_portion_that_is_lost_is_read_again(opened):
     for number in (0, 3, 5):
         shutil.rmtree(stores[number].path)
     assert [one.meta["content_sha256"] for one in every(opened())] == digests
+
+
+def size_of(folder):
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_full_cache_has_room_for_a_whole_portion_after_the_small_first_one(
+    opened, lines, paragraphs, tmp_path, monkeypatch
+):
+    lines.write_text("".join(json.dumps({"text": text}) + "\n" for text in paragraphs(1500)))
+    settle(lines)
+    monkeypatch.setattr(module, "FIRST_CHARACTERS", 3_000)
+    settings = {"portion_size": 0.03}
+    first, second, *_ = [one.path for one in every(opened(**settings))]
+    assert size_of(second) > 2 * size_of(first)
+    for path in (tmp_path / "cache" / "stores").iterdir():
+        let_go(path)
+    shutil.rmtree(second)
+    for number in range(12):  # unused for longest, and of the least size
+        copied = shutil.copytree(first, first.with_name(f"{number:032x}"))
+        os.utime(copied / "meta.json", (number, number))
+    limit = size_of(tmp_path / "cache" / "stores")
+    peaks = []
+
+    def measured(*given, **options):
+        store = write_store(*given, **options)
+        peaks.append(size_of(tmp_path / "cache" / "stores"))
+        return store
+
+    monkeypatch.setattr(store_cache, "write_store", measured)
+    portions = opened(**settings)
+    portions._cache = replace(portions._cache, limit_bytes=limit)
+    for number in range(2):
+        let_go(portions.open(number)[0].path)
+    assert len(peaks) == 1
+    assert peaks[0] <= limit
 
 
 def test_a_portion_is_written_anew_where_the_encoder_fails_in_it(opened, monkeypatch):
