@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -80,14 +81,16 @@ def launched(number: int, words: list[str]) -> subprocess.Popen[str]:
     )
 
 
-def end(process: subprocess.Popen[str]) -> None:
-    """Kill a launcher and all that it started."""
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if os.getsid(int(path.name)) == process.pid:
-                os.kill(int(path.name), signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+def end(process: subprocess.Popen[str], number: int) -> None:
+    """Kill all that runs on a machine: its launcher, and ranks, which have own sessions."""
+    listed = ["ip", "netns", "pids", MACHINES[number]]
+    while found := subprocess.run(
+        listed, check=True, capture_output=True, text=True
+    ).stdout.split():
+        for pid in map(int, found):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
     process.wait()
     if process.stdout is not None:
         process.stdout.close()
@@ -117,13 +120,13 @@ def test_a_machine_that_is_cut_off_and_killed_costs_steps_alone(
             time.sleep(0.05)
         ip("-n", machines[1], "link", "set", "nf-b", "down")
         time.sleep(cut_s)
-        end(second)
+        end(second, 1)
         ip("-n", machines[1], "link", "set", "nf-b", "up")
         second = launched(1, [*words, "--out", str(run)])
         told = [one.communicate(timeout=MOST_S)[0] for one in (first, second)]
     finally:
-        end(first)
-        end(second)
+        end(first, 0)
+        end(second, 1)
     assert [first.returncode, second.returncode] == [0, 0], told
     if cut_s > 60:
         assert "Rank 1 cannot be reached" in told[0] or "Rank 0 cannot be reached" in told[0]
