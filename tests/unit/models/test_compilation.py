@@ -16,7 +16,12 @@ from nextfill.models.last_layer import LastLayer
 from nextfill.models.step import StepModule
 from nextfill.runs.directory import RunDirectory
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
+    # Where the compiler breaks a graph, it reads the gradients of what goes over, and hides this
+    # warning where warnings are shown, which is too late where they are errors.
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),
+]
 
 
 def words_of(model, data, out):
@@ -92,9 +97,19 @@ def test_a_model_that_cannot_be_compiled_is_told(tiny_model):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_compiled_layers_get_no_hook_in_a_step(tiny_masked, monkeypatch):
+@pytest.mark.parametrize("graph", ["whole", "broken"])
+def test_compiled_layers_get_no_hook_in_a_step(graph, tiny_masked, monkeypatch):
     from transformers import AutoModelForMaskedLM
+    from transformers.models.roberta import modeling_roberta
 
+    torch._dynamo.reset()
+    if graph == "broken":
+        inner = modeling_roberta.create_bidirectional_mask
+        monkeypatch.setattr(
+            modeling_roberta,
+            "create_bidirectional_mask",
+            lambda **named: torch._dynamo.graph_break() or inner(**named),
+        )
     real, began = torch.compile, []
     eager = partial(real, backend="eager")
     monkeypatch.setattr(torch, "compile", lambda forward, dynamic, options: eager(forward))
