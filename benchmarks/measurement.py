@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -96,10 +97,17 @@ def _processor() -> str:
     return next(names, platform.processor())
 
 
+def folder_of_processor(out: Path) -> Path:
+    """Return the folder, within one for all machines, of what is measured on such a processor."""
+    name = re.sub(r"\([a-z]+\)", "", _processor().lower())
+    return out / (re.sub(r"[^a-z0-9]+", "-", name).strip("-") or "processor")
+
+
 def record(name: str, results: Mapping[str, Any], out: Path | None) -> None:
-    """Print a measurement, and write it to a folder as NAME.json if there is one."""
+    """Print a measurement, and write it to a folder as PROCESSOR/NAME.json if there is one."""
     text = json.dumps({"benchmark": name, **results, "machine": machine()}, indent=1)
     print(text)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / f"{name}.json").write_text(text + "\n", "utf-8")
+        folder = folder_of_processor(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.json").write_text(text + "\n", "utf-8")

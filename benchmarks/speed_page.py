@@ -2,8 +2,8 @@
 
     python benchmarks/speed_page.py [RESULTS] [DOCS]
 
-Nothing is measured here: each row names the file that it comes from, and a measurement that was not
-taken has no row.
+Nothing is measured here: each figure leads to the file that it comes from, and a measurement that
+was not taken has none. Machines stand beside one another; theirs are the folders of RESULTS.
 """
 
 from __future__ import annotations
@@ -45,14 +45,20 @@ class Row(NamedTuple):
         return self.figure if self.figure == NOT_REACHED else f"{self.times:.2f} {self.figure}"
 
 
-def read(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the measurements by name."""
-    return {
-        path.stem: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))
-    }
+Measured = dict[str, dict[str, Any]]
+"""The measurements of one machine by name."""
 
 
-def rows(found: dict[str, dict[str, Any]]) -> Iterator[Row]:
+def read(folder: Path) -> dict[str, Measured]:
+    """Return the measurements of each machine, by the name of its folder."""
+    found: dict[str, Measured] = {}
+    for path in sorted(folder.glob("*/*.json")):
+        of_machine = found.setdefault(path.parent.name, {})
+        of_machine[path.stem] = json.loads(path.read_text("utf-8"))
+    return found
+
+
+def rows(found: Measured) -> Iterator[Row]:
     """Yield the comparisons that were taken, in the order of a job."""
     if one := found.get("preparation"):
         work = f"prepare {one['megabytes']:g} MB, leaks searched"
@@ -137,16 +143,21 @@ def rows_of_ways(ways: dict[str, Any], work: str, peer: str, source: str) -> Ite
         yield Row(name, peer, ways[way]["times the pipeline"], source)
 
 
-def table(comparisons: list[Row]) -> Iterator[str]:
-    """Yield the lines of a Markdown table."""
-    yield "| work | against | | measured in |"
-    yield "|---|---|---|---|"
-    for row in comparisons:
-        source = f"[{row.source}.json](../benchmarks/results/{row.source}.json)"
-        yield f"| {row.work} | {row.against} | {row.result} | {source} |"
+def table(comparisons: dict[str, list[Row]], names: dict[str, str]) -> Iterator[str]:
+    """Yield the lines of a Markdown table with a column for each machine."""
+    yield f"| work | against | {' | '.join(names[one] for one in comparisons)} |"
+    yield "|---|---|" + "---|" * len(comparisons)
+    cells: dict[tuple[str, str], dict[str, str]] = {}
+    for machine, of_machine in comparisons.items():
+        for row in of_machine:
+            source = f"../benchmarks/results/{machine}/{row.source}.json"
+            cells.setdefault((row.work, row.against), {})[machine] = f"[{row.result}]({source})"
+    for (work, against), results in cells.items():
+        shown = " | ".join(results.get(one, "not measured") for one in comparisons)
+        yield f"| {work} | {against} | {shown} |"
 
 
-def bars(comparisons: list[Row]) -> str:
+def bars(comparisons: list[Row], title: str) -> str:
     """Return a picture of how many times as fast each work is, as SVG."""
     drawn = [row for row in comparisons if row.figure == "times as fast"]
     most = max(row.times for row in drawn)
@@ -155,7 +166,7 @@ def bars(comparisons: list[Row]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 60} {height}" '
         'role="img" font-family="sans-serif" font-size="12">',
-        "<title>Times as fast as others</title>",
+        f"<title>{escape(title)}</title>",
         STYLE,
     ]
     for number, row in enumerate(drawn):
@@ -214,36 +225,59 @@ def growth(points: list[tuple[float, float]], title: str, x: str, y: str) -> str
     return "\n".join(parts) + "\n"
 
 
-def page(found: dict[str, dict[str, Any]]) -> tuple[str, dict[str, str]]:
+def page(found: dict[str, Measured]) -> tuple[str, dict[str, str]]:
     """Return the page, and its pictures by name."""
-    comparisons, pictures = [*rows(found)], {}
-    lines = [HEAD, *table(comparisons), ""]
-    if any(row.figure == "times as fast" for row in comparisons):
-        pictures["speed.svg"] = bars(comparisons)
-        lines += ["![Times as fast as others](images/speed.svg)", ""]
-    measured = [found.get(name, {}) for name in ("preparation", "preparation-large")]
-    if sizes := [size for one in measured for size in one.get("sizes", [])]:
-        points = [(one["megabytes"], one["processor_s"]) for one in sizes]
-        pictures["speed-preparation.svg"] = growth(
-            points, "Preparation by size", "megabytes of text", "seconds of a processor"
-        )
-        lines += ["## Growth", "", "![Preparation by size](images/speed-preparation.svg)", ""]
-        lines += ["| megabytes of text | seconds of a processor | of each megabyte | peak MB |"]
-        lines += ["|---|---|---|---|"]
-        lines += [row_of_size(one) for one in sizes]
+    names = {machine: name_of(measured) for machine, measured in found.items()}
+    comparisons = {machine: [*rows(measured)] for machine, measured in found.items()}
+    lines, pictures = [HEAD, *table(comparisons, names), ""], dict[str, str]()
+    for machine, measured in found.items():
+        lines += [f"## {names[machine]}", ""]
+        lines += [f"- {one}" for one in sorted({machine_of(one) for one in measured.values()})]
         lines.append("")
+        for name, title, picture in pictures_of(measured, comparisons[machine], names[machine]):
+            pictures[f"{name}-{machine}.svg"] = picture
+            lines += [f"![{title}](images/{name}-{machine}.svg)", ""]
+        lines += tables_of_growth(measured)
+    return "\n".join(lines).rstrip("\n") + "\n", pictures
+
+
+def pictures_of(
+    found: Measured, comparisons: list[Row], machine: str
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the name, the title and the SVG of each picture of a machine's measurements."""
+    if any(row.figure == "times as fast" for row in comparisons):
+        title = f"Times as fast as others, {machine}"
+        yield "speed", title, bars(comparisons, title)
+    if sizes := sizes_of_preparation(found):
+        points = [(one["megabytes"], one["processor_s"]) for one in sizes]
+        title = f"Preparation by size, {machine}"
+        picture = growth(points, title, "megabytes of text", "seconds of a processor")
+        yield "speed-preparation", title, picture
     if sizes := found.get("step-rows", {}).get("sizes"):
         points = [(one["batch_size"], one["seconds"]) for one in sizes]
-        pictures["speed-rows.svg"] = growth(
-            points, "A step by rows", "rows of 128 tokens in a step", "seconds"
-        )
-        lines += ["![A step by rows](images/speed-rows.svg)", ""]
-        lines += ["| rows in a step | seconds |", "|---|---|"]
-        lines += [f"| {one['batch_size']} | {one['seconds']:.2f} |" for one in sizes]
-        lines.append("")
-    machines = sorted({machine_of(one) for one in found.values()})
-    lines += ["## Machines", "", *(f"- {one}" for one in machines)]
-    return "\n".join(lines) + "\n", pictures
+        title = f"A step by rows, {machine}"
+        picture = growth(points, title, "rows of 128 tokens in a step", "seconds")
+        yield "speed-rows", title, picture
+
+
+def tables_of_growth(found: Measured) -> Iterator[str]:
+    """Yield the lines of the tables of preparation by size, and of a step by rows."""
+    if sizes := sizes_of_preparation(found):
+        yield "| megabytes of text | seconds of a processor | of each megabyte | peak MB |"
+        yield "|---|---|---|---|"
+        yield from map(row_of_size, sizes)
+        yield ""
+    if sizes := found.get("step-rows", {}).get("sizes"):
+        yield "| rows in a step | seconds |"
+        yield "|---|---|"
+        yield from (f"| {one['batch_size']} | {one['seconds']:.2f} |" for one in sizes)
+        yield ""
+
+
+def sizes_of_preparation(found: Measured) -> list[dict[str, Any]]:
+    """Return the sizes that were prepared, the small ones first."""
+    measured = (found.get(name, {}) for name in ("preparation", "preparation-large"))
+    return [size for one in measured for size in one.get("sizes", [])]
 
 
 def row_of_size(one: dict[str, Any]) -> str:
@@ -251,6 +285,12 @@ def row_of_size(one: dict[str, Any]) -> str:
     seconds, megabytes = one["processor_s"], one["megabytes"]
     each = f"{1000 * seconds / megabytes:.0f} ms"
     return f"| {megabytes:,g} | {seconds:.1f} | {each} | {one['peak_mb']:.0f} |"
+
+
+def name_of(found: Measured) -> str:
+    """Return the name of a machine's processor."""
+    names = {one["machine"]["processor"] for one in found.values()}
+    return escape(" and ".join(sorted(names))).replace("|", "/")
 
 
 def machine_of(one: dict[str, Any]) -> str:
@@ -267,9 +307,10 @@ HEAD = """# Speed
 else, and makes this page and its pictures of it (`benchmarks/speed_page.py`). Models have the
 shapes of DistilGPT2 and DistilRoBERTa, batches are of 8 rows of 128 tokens unless said otherwise,
 text is unique, and ids, losses or answers are compared beside the seconds. Runs take turns; a
-figure is the median of the ratios of each round. What each benchmark does stands at its head.
-`make bench-large` adds 500 MB to 4 GB of text, which take twenty minutes more. Memory is what was
-resident at most, the pages of mapped files included.
+figure is the median of the ratios of each round, and leads to the file of its measurement. What
+each benchmark does stands at its head. `make bench-large` adds 500 MB to 4 GB of text, which take
+twenty minutes more. Memory is what was resident at most, the pages of mapped files included.
+Each processor has a column, and keeps the figures that were last taken on it.
 """
 
 

@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 from loss_blocks import BLOCK, CORPORA, write_blocks
 from loss_ratios import best, medians, ratio, reached
 from loss_workers import GUIDE, OURS, TUNED, WORKERS
-from measurement import record, run
+from measurement import folder_of_processor, record, run
 
 PEERS = (TUNED, GUIDE)
 OBJECTIVES = ("causal", "masked")
@@ -169,7 +169,8 @@ def main() -> None:
         parser.error("--data is missing: a folder with wikitext2/ and eli5_category/")
     if given.quick:
         given.corpora, given.blocks, given.seeds = CORPORA[:1], 96, 1
-    record_of_search = given.out / f"{SEARCH}.json" if given.out else None
+    search = f"{SEARCH}.json"
+    record_of_search = folder_of_processor(given.out) / search if given.out else None
     runs, found = Runs(given.runs, given.blocks), {}
     if record_of_search is not None and record_of_search.is_file():
         found = json.loads(record_of_search.read_text("utf-8"))
