@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 import nextfill
@@ -95,6 +97,23 @@ def test_one_process_is_one(size, monkeypatch, tiny_model, here):
 )
 def test_what_ranks_cannot_have_is_told_before_they_start(words, told, fails, text_file):
     assert told in fails("train", "--nproc", 2, "--data", text_file, *words)
+
+
+@pytest.mark.parametrize("words", [["--data", "-"], ["--data", "notes.txt", "--eval-data", "-"]])
+def test_ranks_leave_standard_input_unread(words, fails, here, monkeypatch):
+    (here / "notes.txt").write_text("Once upon a time.\n", "utf-8")
+    with (here / "notes.txt").open() as own:
+        monkeypatch.setattr(sys, "stdin", own)
+        told = fails("train", *words, "--nproc", 2)
+        assert "--data -: standard input is read once, and here are 2 ranks" in told
+        assert own.buffer.read() == b"Once upon a time.\n"
+
+
+def test_piped_text_is_not_passed_over_by_ranks(fails, here, monkeypatch):
+    (here / "notes.txt").write_text("Once upon a time.\n", "utf-8")
+    with (here / "notes.txt").open() as own:
+        monkeypatch.setattr(sys, "stdin", own)
+        assert "To read what is piped in, type: --data -" in fails("train", "--nproc", 2)
 
 
 def test_iterators_of_a_program_are_streamed_by_one_process():

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import time
+from typing import IO
 
 import pytest
 
@@ -20,11 +21,14 @@ from tests.rank_runs import (
 pytestmark = pytest.mark.trial
 
 
-def started_by_hand(port: int, of_rank: list[list[str]]) -> list[tuple[int, str]]:
+def started_by_hand(
+    port: int, of_rank: list[list[str]], text: IO[str] | None = None
+) -> list[tuple[int, str]]:
     """Start ranks without a launcher, each with a command of its own; return how they ended."""
     processes = [
         subprocess.Popen(
             command,
+            stdin=text,
             env={
                 **environment(),
                 "RANK": str(rank),
@@ -72,6 +76,15 @@ def test_an_error_of_one_rank_alone_ends_all(tiny_model, text_file, free_port, t
     assert len(told) == 1
     assert "rank 1 of 2: --data" in told[0]
     assert not (tmp_path / "run").exists()
+
+
+def test_standard_input_is_no_data_of_ranks(tiny_model, text_file, free_port, tmp_path):
+    words = ["--model", tiny_model, "--data", "-", *SAME, "--out", tmp_path / "run"]
+    with text_file.open() as text:
+        ends = started_by_hand(free_port, 2 * [nextfill(*words)], text)
+        assert text.buffer.read() == text_file.read_bytes()
+    assert [status for status, _ in ends] == [2, 2]
+    assert "--data -: standard input is read once, and here are 2 ranks" in ends[0][1]
 
 
 def test_a_port_in_use_is_told(tiny_model, text_file, free_port, tmp_path):

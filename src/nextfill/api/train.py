@@ -14,7 +14,11 @@ from nextfill.config import ShareConfig, TrainConfig
 from nextfill.config.command_line.python_messages import in_keywords
 from nextfill.config.options import Assignment
 from nextfill.config.problems.new_token_problems import new_token_problems
-from nextfill.config.problems.rank_problems import for_ranks, launch_problems
+from nextfill.config.problems.rank_problems import (
+    for_ranks,
+    launch_problems,
+    standard_input_problems,
+)
 from nextfill.config.problems.training_problems import stream_problems
 from nextfill.config.resolve import refuse, train_config
 from nextfill.config.resumption import resumed_config
@@ -93,8 +97,9 @@ def train(
         is_silent = isinstance(request.observer, Silent) and not is_command
         (logger.warning if unheard and is_silent else request.observer.on_note)(words)
 
-    make = _settings_of(recipe, request.problems, resume=resume, rewarm=rewarm)
     place = launched_rank()
+    world = 1 if place is None else place.world
+    make = _settings_of(recipe, request.problems, world, resume=resume, rewarm=rewarm)
     if place is None:
         return _train(request, make, advise, resume=resume, rewarm=rewarm)
     from nextfill.api.rank_training import train_as_rank
@@ -183,21 +188,24 @@ def check_settings(
     recipe: str | Path | None, request: Request, ranks: int, *, resume: bool, rewarm: bool
 ) -> None:
     """Refuse settings that so many ranks cannot have, before any of them is started."""
-    make = _settings_of(recipe, request.problems, resume=resume, rewarm=rewarm)
+    make = _settings_of(recipe, request.problems, ranks, resume=resume, rewarm=rewarm)
     config = config_with_files(request, make)
     refuse([*stream_problems(config), *new_token_problems(config)])
     for_ranks(config, ranks, is_resumed=resume)
 
 
 def _settings_of(
-    recipe: str | Path | None, problems: Sequence[str], *, resume: bool, rewarm: bool
+    recipe: str | Path | None, problems: Sequence[str], ranks: int, *, resume: bool, rewarm: bool
 ) -> Callable[[Sequence[Assignment]], TrainConfig]:
-    """Return what makes the settings of a run of those that were typed."""
+    """Return what makes the settings of a run by so many ranks of those that were typed."""
 
     def make(layer: Sequence[Assignment]) -> TrainConfig:
         if resume:
-            return resumed_config(recipe, layer, problems, rewarm=rewarm)
-        return _new_config(recipe, layer, problems, rewarm=rewarm)
+            config = resumed_config(recipe, layer, problems, rewarm=rewarm)
+        else:
+            config = _new_config(recipe, layer, problems, rewarm=rewarm)
+        refuse([*standard_input_problems(config, ranks)])  # before it is read
+        return config
 
     return make
 

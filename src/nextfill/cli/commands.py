@@ -94,6 +94,8 @@ def _run_train(line: CommandLine) -> Any:
     from nextfill.training.distributed.rank_environment import is_follower
 
     asked, typed = request(line, observer=observer_of(line)), line.arguments
+    if typed.recipe is None and not typed.resume:
+        refuse_unread_text(line)
     if (count := ranks_to_start(line, TrainConfig)) > 1:
         from nextfill.api.train import check_settings
         from nextfill.training.distributed.rank_launch import launch, resumption
@@ -104,8 +106,6 @@ def _run_train(line: CommandLine) -> Any:
         if status := launch("train", line.words, count, going_on):
             raise OtherRankError("", status)
         return None
-    if typed.recipe is None and not typed.resume:
-        refuse_unread_text(line)
     try:
         result = train(typed.recipe, resume=typed.resume, rewarm=typed.rewarm, request=asked)
         return None if is_follower() else result

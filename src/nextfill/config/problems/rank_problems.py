@@ -91,7 +91,14 @@ def evaluation_problems(config: EvaluateConfig, world: int) -> Iterator[str]:
 def _common_problems(config: TrainConfig | EvaluateConfig, world: int) -> Iterator[str]:
     if config.nproc not in (None, "auto", world):
         yield f"--nproc {config.nproc}: {world} processes are started already: leave it out."
-    if any(STANDARD_INPUT in (one.source, one.eval_source) for one in config.data.each):
+    yield from standard_input_problems(config, world)
+
+
+def standard_input_problems(config: TrainConfig | EvaluateConfig, world: int) -> Iterator[str]:
+    """Yield why several ranks cannot read standard input, to be said before one of them does."""
+    if world > 1 and any(
+        STANDARD_INPUT in (one.source, one.eval_source) for one in config.data.each
+    ):
         yield (
             f"--data {STANDARD_INPUT}: standard input is read once, and here are {world} ranks: "
             "write the text into a file, and name that."
