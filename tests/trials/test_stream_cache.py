@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -227,10 +228,12 @@ def test_a_stream_larger_than_its_cache_ends_as_if_it_had_not_been_killed(
         )
         for name, one, seconds in (("uncut", uncut, took_s), (f"{KILLS} kills", cut, cut_s)):
             early, late = most_held(one, steps)
+            medians = ", ".join(f"{held / 1e6:.0f}" for held in fifths(one, steps))
             print(
                 f"{name}: {seconds:.0f} s, peak memory {one.peak_bytes / 1e6:.0f} MB, resident "
                 f"at most {early / 1e6:.0f} MB in the first fifth of the steps and "
-                f"{late / 1e6:.0f} MB after it, cache {one.disk_bytes / 1e6:.1f} MB at most"
+                f"{late / 1e6:.0f} MB after it, cache {one.disk_bytes / 1e6:.1f} MB at most; "
+                f"the median of each fifth is {medians}"
             )
         print("\n".join(told))
     assert not differing
@@ -245,3 +248,11 @@ def most_held(watched: Watched, steps: int) -> tuple[int, int]:
     early = max(held for step, held in watched.memory if step <= steps // 5)
     late = max(held for step, held in watched.memory if step > steps // 5)
     return early, late
+
+
+def fifths(watched: Watched, steps: int) -> list[float]:
+    """Return the median of the memory in each fifth of the steps, which tells growth from peaks."""
+    parts: list[list[int]] = [[] for _ in range(5)]
+    for step, held in watched.memory:
+        parts[min(4, step * 5 // steps)].append(held)
+    return [statistics.median(part) for part in parts if part]
