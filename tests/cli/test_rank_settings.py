@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -105,8 +106,15 @@ def test_ranks_leave_standard_input_unread(words, fails, here, monkeypatch):
     with (here / "notes.txt").open() as own:
         monkeypatch.setattr(sys, "stdin", own)
         told = fails("train", *words, "--nproc", 2)
-        assert "--data -: standard input is read once, and here are 2 ranks" in told
+        assert f"{words[-2]} -: standard input is read once, and here are 2 ranks" in told
         assert own.buffer.read() == b"Once upon a time.\n"
+
+
+@pytest.mark.parametrize("command", [["train"], ["evaluate", "builtin:base-causal"]])
+def test_ranks_leave_a_pipe_unread(command, fails, here):
+    os.mkfifo(here / "pipe")
+    told = fails(*command, "--data", "pipe", "--nproc", 2)
+    assert "pipe: a pipe is read once, and here are 2 ranks" in told
 
 
 def test_piped_text_is_not_passed_over_by_ranks(fails, here, monkeypatch):

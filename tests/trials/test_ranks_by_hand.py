@@ -84,7 +84,21 @@ def test_standard_input_is_no_data_of_ranks(tiny_model, text_file, free_port, tm
         ends = started_by_hand(free_port, 2 * [nextfill(*words)], text)
         assert text.buffer.read() == text_file.read_bytes()
     assert [status for status, _ in ends] == [2, 2]
-    assert "--data -: standard input is read once, and here are 2 ranks" in ends[0][1]
+    [told] = [errors for _, errors in ends if errors]
+    assert "--data -: standard input is read once, and here are 2 ranks" in told
+
+
+def test_an_error_of_the_rank_that_serves_the_store_is_told_once(
+    tiny_model, text_file, free_port, tmp_path
+):
+    commands = [
+        nextfill("--model", tiny_model, "--data", data, *SAME, "--out", tmp_path / "run")
+        for data in (tmp_path / "absent.txt", text_file)
+    ]
+    ends = started_by_hand(free_port, commands)
+    assert [status for status, _ in ends] == [2, 2]
+    [told] = [errors for _, errors in ends if errors]
+    assert "absent.txt" in told
 
 
 def test_a_port_in_use_is_told(tiny_model, text_file, free_port, tmp_path):

@@ -14,11 +14,7 @@ from nextfill.config import ShareConfig, TrainConfig
 from nextfill.config.command_line.python_messages import in_keywords
 from nextfill.config.options import Assignment
 from nextfill.config.problems.new_token_problems import new_token_problems
-from nextfill.config.problems.rank_problems import (
-    for_ranks,
-    launch_problems,
-    standard_input_problems,
-)
+from nextfill.config.problems.rank_problems import for_ranks, launch_problems, pipe_problems
 from nextfill.config.problems.training_problems import stream_problems
 from nextfill.config.resolve import refuse, train_config
 from nextfill.config.resumption import resumed_config
@@ -204,7 +200,7 @@ def _settings_of(
             config = resumed_config(recipe, layer, problems, rewarm=rewarm)
         else:
             config = _new_config(recipe, layer, problems, rewarm=rewarm)
-        refuse([*standard_input_problems(config, ranks)])  # before it is read
+        refuse([*pipe_problems(config, ranks)])  # before it is read
         return config
 
     return make

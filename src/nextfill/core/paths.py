@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -75,6 +76,19 @@ def is_folder(text: str) -> bool:
         (True, False, False)
     """
     return os.path.isdir(text)  # noqa: PTH112 - Path.is_dir raises for a name that cannot be
+
+
+def is_pipe(text: str) -> bool:
+    """Return whether a word that may be anything is the path of a pipe, which is read once.
+
+    Example:
+        >>> is_pipe("."), is_pipe("word " * 1000)
+        (False, False)
+    """
+    try:
+        return stat.S_ISFIFO(os.stat(text).st_mode)  # noqa: PTH116 - as above
+    except (OSError, ValueError):
+        return False
 
 
 def nearest_path(path: Path, *, folders_only: bool = False) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from nextfill.config import EvaluateConfig, NewTokensConfig, TrainConfig
 from nextfill.config.prefixes import LIVE
 from nextfill.config.resolve import refuse
-from nextfill.core.paths import STANDARD_INPUT
+from nextfill.core.paths import STANDARD_INPUT, is_pipe
 
 
 def processes_problems(nproc: int | str | None) -> Iterator[str]:
@@ -52,7 +52,7 @@ def rank_problems(config: TrainConfig, world: int) -> Iterator[str]:
     """
     training = config.training
     size, micro = training.batch_size, training.micro_batch_size
-    yield from _common_problems(config, world)
+    yield from started_problems(config, world)
     if training.backend == "keras":
         yield f"--backend keras trains in one process, and here are {world}: leave it out."
     if any(one.streaming and one.source.startswith(LIVE) for one in config.data.each):
@@ -85,24 +85,26 @@ def evaluation_problems(config: EvaluateConfig, world: int) -> Iterator[str]:
         >>> problem[:63]
         '--data -: standard input is read once, and here are 2 ranks: wr'
     """
-    yield from _common_problems(config, world)
+    yield from started_problems(config, world)
+    yield from pipe_problems(config, world)
 
 
-def _common_problems(config: TrainConfig | EvaluateConfig, world: int) -> Iterator[str]:
+def started_problems(config: TrainConfig | EvaluateConfig, world: int) -> Iterator[str]:
+    """Yield why a command that runs as one of several processes does not start others."""
     if config.nproc not in (None, "auto", world):
         yield f"--nproc {config.nproc}: {world} processes are started already: leave it out."
-    yield from standard_input_problems(config, world)
 
 
-def standard_input_problems(config: TrainConfig | EvaluateConfig, world: int) -> Iterator[str]:
-    """Yield why several ranks cannot read standard input, to be said before one of them does."""
-    if world > 1 and any(
-        STANDARD_INPUT in (one.source, one.eval_source) for one in config.data.each
-    ):
-        yield (
-            f"--data {STANDARD_INPUT}: standard input is read once, and here are {world} ranks: "
-            "write the text into a file, and name that."
-        )
+def pipe_problems(config: TrainConfig | EvaluateConfig, world: int) -> Iterator[str]:
+    """Yield why several ranks cannot read standard input or a pipe, before one of them does."""
+    for one in config.data.each if world > 1 else ():
+        for flag, source in (("--data", one.source), ("--eval-data", one.eval_source)):
+            if source == STANDARD_INPUT or (source is not None and is_pipe(source)):
+                name = "standard input" if source == STANDARD_INPUT else "a pipe"
+                yield (
+                    f"{flag} {source}: {name} is read once, and here are {world} ranks: write "
+                    "the text into a file, and name that."
+                )
 
 
 def share_problems(config: TrainConfig) -> Iterator[str]:

@@ -36,6 +36,7 @@ class Heartbeat:
         rank: This rank.
         world: The number of ranks.
         on_lost: Called, once, with the ranks that are silent; empty where the store is.
+        on_beat: Called at each beat with the connection to the store.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class Heartbeat:
         rank: int,
         world: int,
         on_lost: Callable[[list[int]], None],
+        on_beat: Callable[[PrefixStore], None] = lambda store: None,
     ) -> None:
-        self._connect, self._rank, self._on_lost = connect, rank, on_lost
+        self._connect, self._rank = connect, rank
+        self._on_lost, self._on_beat = on_lost, on_beat
         self._others = [other for other in range(world) if other != rank]
         self._seen: dict[int, tuple[bytes, float]] = {}
         self._answered_at = time.monotonic()
@@ -78,6 +81,7 @@ class Heartbeat:
                 store.set(f"beat/{self._rank}", str(number))
                 self._read(store)
                 self._answered_at = time.monotonic()
+                self._on_beat(store)
             store.set(f"beat/{self._rank}", _LEFT)
         except RuntimeError:  # the store has gone, with the process that served it
             return

@@ -25,6 +25,7 @@ from nextfill.core.errors import ConfigError, Interrupted, NextfillError, OtherR
 from nextfill.core.signals import deaf, exit_status
 from nextfill.core.streams import print_error
 from nextfill.training.distributed.heartbeat import (
+    BEAT_S,
     SILENCE_S,
     Heartbeat,
     beating,
@@ -32,7 +33,7 @@ from nextfill.training.distributed.heartbeat import (
 )
 from nextfill.training.distributed.rank_environment import LAUNCH, LaunchedRank
 from nextfill.training.distributed.rank_task import ENDED, TRAINING, Task
-from nextfill.training.distributed.ranks import LostRankError, ManyRanks
+from nextfill.training.distributed.ranks import FIRST, LostRankError, ManyRanks
 from nextfill.training.distributed.rendezvous import agreed_name
 
 JOIN = timedelta(seconds=50)
@@ -53,7 +54,10 @@ _LOST_S = 2.0
 _BEFORE_END_S = 1.0
 """Seconds that a silent rank waits before its end, so that the one that speaks is not cut off."""
 
-_FAILURE, _RUN = "failure", "run"
+_STAY_S = 3 * BEAT_S
+"""Seconds that the rank which serves the store stays after an error, for others to read of it."""
+
+_FAILURE, _RUN, _LEFT = "failure", "run", "left"
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,15 @@ class Meeting:
             return Failure(status, message)
         except RuntimeError:
             return None
+
+    def leave(self) -> None:
+        """Leave after an error: the rank that serves the store stays until the others have left."""
+        deadline = time.monotonic() + _STAY_S
+        with suppress(RuntimeError):  # its server is gone
+            left = self.start.add(_LEFT, 1)
+            while self.serves and left < self._place.world and time.monotonic() < deadline:
+                time.sleep(0.05)
+                left = self.start.add(_LEFT, 0)
 
     @property
     def run(self) -> str | None:
@@ -189,9 +202,8 @@ def joined_ranks(place: LaunchedRank, task: Task = TRAINING) -> Iterator[tuple[M
                 ranks.processes = ranks.gather(os.getpid())  # all are here
         except RuntimeError as error:
             raise LostRankError(str(error)) from error
-        with beating(
-            Heartbeat(meeting.connect, place.rank, place.world, partial(_end_lost, meeting, ranks))
-        ):
+        on_lost, on_beat = partial(_end_lost, meeting, ranks), partial(_end_told, place)
+        with beating(Heartbeat(meeting.connect, place.rank, place.world, on_lost, on_beat)):
             yield ranks, meeting
     except BaseException as error:
         with deaf():  # to the launcher, which ends all ranks as soon as one has ended
@@ -200,6 +212,7 @@ def joined_ranks(place: LaunchedRank, task: Task = TRAINING) -> Iterator[tuple[M
             if settled is error and is_told and meeting.serves and task.only_gathers:
                 with suppress(LostRankError):  # the store ends with this process
                     ranks.gather((ENDED, str(error)))
+            meeting.leave()
         if settled is error:
             raise
         raise settled from error
@@ -250,6 +263,20 @@ def _status(error: BaseException) -> int:
     if isinstance(error, NextfillError):
         return 2
     return exit_status() if isinstance(error, KeyboardInterrupt | Interrupted) else 1
+
+
+def _end_told(place: LaunchedRank, store: PrefixStore) -> None:
+    """End this process, whose main thread waits for rank 0, once that has told its error.
+
+    Where rank 0 serves the store it stays for the others to read there, and so its connections
+    stay, by whose end they would hear of it.
+    """
+    if place.rank == FIRST or place.launcher_has_store or not store.check([_FAILURE]):
+        return
+    rank, status, _ = json.loads(store.get(_FAILURE))
+    if rank == FIRST:
+        store.add(_LEFT, 1)
+        os._exit(status)
 
 
 def _end_lost(meeting: Meeting, ranks: ManyRanks, silent: list[int]) -> None:
