@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,6 +101,7 @@ class Watched:
     memory: list[tuple[int, int]] = field(default_factory=list)  # step, resident bytes
     peak_bytes: int = 0
     disk_bytes: int = 0
+    seconds: float = 0.0
 
     def run(self, words: list[str], run: Path, kill_at: int | None) -> int:
         """Run a command to its end, or kill it once it has taken so many steps."""
@@ -110,15 +112,16 @@ class Watched:
             process = subprocess.Popen(
                 command, env=environment, stdout=subprocess.DEVNULL, stderr=err
             )
-        deadline = time.monotonic() + MOST_S
+        began = time.monotonic()
         while process.poll() is None:
-            assert time.monotonic() < deadline, errors.read_text()
+            assert time.monotonic() < began + MOST_S, errors.read_text()
             time.sleep(0.25)
             self._measure(process.pid, step := last_step(run))
             if kill_at is not None and step >= kill_at:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
         self.said = errors.read_text()
+        self.seconds += time.monotonic() - began
         return process.returncode
 
     def _measure(self, pid: int, step: int) -> None:
@@ -157,90 +160,126 @@ def last_step(run: Path) -> int:
     return max(steps, default=0)
 
 
-def test_a_stream_larger_than_its_cache_ends_as_if_it_had_not_been_killed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tokenizer = write_tokenizer(tmp_path / "tokenizer")
+@dataclass(frozen=True)
+class Job:
+    """A training on a stream.
+
+    Args:
+        folder: The place of its text, its cache and its run.
+        texts: The texts of the stream.
+        steps: The steps of the run: all of the stream, and a little of a second pass.
+    """
+
+    folder: Path
+    texts: int
+    steps: int
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "run"
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+    @property
+    def words(self) -> list[str]:
+        settings = {
+            "--model": "scratch:gpt2",
+            "--tokenizer": self.folder / "tokenizer",
+            "--data": self.folder / "text",
+            "--text-field": "text",
+            "--block-size": BLOCK_SIZE,
+            "--batch-size": BATCH_SIZE,
+            "--packing": "concat",
+            "--max-steps": self.steps,
+            "--save-every": max(1, self.steps // 60),
+            "--eval-every": self.steps,
+            "--portion-size": PORTION_SIZE,
+            "--cache-dir": self.cache,
+            "--cache-limit": CACHE_LIMIT,
+            "--learning-rate": 1e-3,
+            "--precision": "fp32",
+            "--device": "cpu",
+            "--out": self.run,
+        }
+        words = [str(word) for pair in settings.items() for word in pair]
+        sizes = {"n_embd": 8, "n_layer": 1, "n_head": 1, "n_positions": BLOCK_SIZE}
+        for name, value in sizes.items():
+            words += ["--set", f"model.config.{name}={value}"]
+        return [*words, "--streaming", "--no-isolate"]
+
+    def uncut(self) -> Watched:
+        """Train without an end."""
+        watched = Watched(self.cache)
+        assert watched.run(self.words, self.run, None) == 0, watched.said
+        return watched
+
+    def killed(self) -> Watched:
+        """Train, killed at moments all over the steps, and gone on with."""
+        watched, chance = Watched(self.cache), random.Random(5)
+        resume = ["--out", str(self.run), "--resume", "--cache-dir", str(self.cache)]
+        for number in range(KILLS):
+            low, high = (self.steps * part // KILLS for part in (number, number + 1))
+            at = chance.randrange(low + self.steps // 50 + 1, high)
+            words = resume if (self.run / "config.toml").is_file() else self.words
+            assert watched.run(words, self.run, at) == -signal.SIGKILL, watched.said
+        assert watched.run(resume, self.run, None) == 0, watched.said
+        return watched
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[Job]:
+    write_tokenizer(tmp_path / "tokenizer")
     texts = write_text(tmp_path / "text")
     characters = WORDS_OF_TEXT * (4 * STEM + 1)
     texts_of_portion = PORTION_SIZE * 1e6 / characters
     blocks = texts_of_portion * (WORDS_OF_TEXT + 3) / BLOCK_SIZE  # a last space, begin and end
-    # A little of the second pass, too.
     steps = int(1.03 * texts / texts_of_portion * math.ceil(blocks / BATCH_SIZE)) + 3
-    run, cache = tmp_path / "run", tmp_path / "cache"
-    settings = {
-        "--model": "scratch:gpt2",
-        "--tokenizer": tokenizer,
-        "--data": tmp_path / "text",
-        "--text-field": "text",
-        "--block-size": BLOCK_SIZE,
-        "--batch-size": BATCH_SIZE,
-        "--packing": "concat",
-        "--max-steps": steps,
-        "--save-every": max(1, steps // 60),
-        "--eval-every": steps,
-        "--portion-size": PORTION_SIZE,
-        "--cache-dir": cache,
-        "--cache-limit": CACHE_LIMIT,
-        "--learning-rate": 1e-3,
-        "--precision": "fp32",
-        "--device": "cpu",
-        "--out": run,
-    }
-    words = [str(word) for pair in settings.items() for word in pair]
-    words += ["--streaming", "--no-isolate"]
-    for name, value in {"n_embd": 8, "n_layer": 1, "n_head": 1, "n_positions": BLOCK_SIZE}.items():
-        words += ["--set", f"model.config.{name}={value}"]
-    try:
-        began = time.monotonic()
-        uncut = Watched(cache)
-        assert uncut.run(words, run, None) == 0, uncut.said
-        took_s = time.monotonic() - began
-        whole = contents(run)
-        ledger = json.loads((run / "ledger.json").read_text())
-        assert ledger["stream"]["read_to_its_end"], ledger["stream"]
-        assert ledger["records"] == texts
-        told = [line for line in uncut.said.splitlines() if "removed" in line]
-        assert len(told) == 2, told
-        shutil.rmtree(run)
-        shutil.rmtree(cache)
+    yield (job := Job(tmp_path, texts, steps))
+    for folder in (tmp_path / "text", job.cache):
+        shutil.rmtree(folder, ignore_errors=True)
 
-        began = time.monotonic()
-        cut = Watched(cache)
-        chance = random.Random(5)
-        resume = ["--out", str(run), "--resume", "--cache-dir", str(cache)]
-        for number in range(KILLS):
-            low, high = (steps * part // KILLS for part in (number, number + 1))
-            at = chance.randrange(low + steps // 50 + 1, high)
-            begun = (run / "config.toml").is_file()
-            assert cut.run(resume if begun else words, run, at) == -signal.SIGKILL, cut.said
-        assert cut.run(resume, run, None) == 0, cut.said
-        cut_s = time.monotonic() - began
-        found = contents(run)
-        differing = [n for n in found.keys() | whole.keys() if found.get(n) != whole.get(n)]
-    finally:
-        for folder in (tmp_path / "text", cache):
-            shutil.rmtree(folder, ignore_errors=True)
+
+def test_a_stream_larger_than_its_cache_ends_as_if_it_had_not_been_killed(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uncut = job.uncut()
+    whole = contents(job.run)
+    ledger = json.loads((job.run / "ledger.json").read_text())
+    removals = [line for line in uncut.said.splitlines() if "removed" in line]
+    shutil.rmtree(job.run)
+    shutil.rmtree(job.cache)
+    cut = job.killed()
+    found = contents(job.run)
     with capsys.disabled():
         print(
-            f"\n{BYTES / 1e6:,.0f} MB, {ledger['stream']['portions']} portions, {steps:,} steps, "
-            f"cache of {CACHE_LIMIT / 1e6:.0f} MB:"
+            f"\n{BYTES / 1e6:,.0f} MB, {ledger['stream']['portions']} portions, "
+            f"{job.steps:,} steps, cache of {CACHE_LIMIT / 1e6:.0f} MB:"
         )
-        for name, one, seconds in (("uncut", uncut, took_s), (f"{KILLS} kills", cut, cut_s)):
-            early, late = most_held(one, steps)
-            medians = ", ".join(f"{held / 1e6:.0f}" for held in fifths(one, steps))
-            print(
-                f"{name}: {seconds:.0f} s, peak memory {one.peak_bytes / 1e6:.0f} MB, resident "
-                f"at most {early / 1e6:.0f} MB in the first fifth of the steps and "
-                f"{late / 1e6:.0f} MB after it, cache {one.disk_bytes / 1e6:.1f} MB at most; "
-                f"the median of each fifth is {medians}"
-            )
-        print("\n".join(told))
-    assert not differing
+        print("uncut:", described(uncut, job.steps))
+        print(f"{KILLS} kills:", described(cut, job.steps))
+        print("\n".join(removals))
+    assert ledger["stream"]["read_to_its_end"], ledger["stream"]
+    assert ledger["records"] == job.texts
+    assert len(removals) == 2, removals
+    assert not [n for n in found.keys() | whole.keys() if found.get(n) != whole.get(n)]
     for one in (uncut, cut):
-        early, late = most_held(one, steps)
+        early, late = most_held(one, job.steps)
         assert late <= 1.1 * early
         assert one.disk_bytes <= CACHE_LIMIT
+
+
+def described(watched: Watched, steps: int) -> str:
+    """Return the time, the memory and the disk of a command in words."""
+    early, late = most_held(watched, steps)
+    medians = ", ".join(f"{held / 1e6:.0f}" for held in fifths(watched, steps))
+    return (
+        f"{watched.seconds:.0f} s, peak memory {watched.peak_bytes / 1e6:.0f} MB, resident at "
+        f"most {early / 1e6:.0f} MB in the first fifth of the steps and {late / 1e6:.0f} MB after "
+        f"it, cache {watched.disk_bytes / 1e6:.1f} MB at most; the median of each fifth is "
+        f"{medians}"
+    )
 
 
 def most_held(watched: Watched, steps: int) -> tuple[int, int]:
