@@ -44,8 +44,8 @@ _DEVICES = ("cpu", "cuda", "meta")
 _IN_CACHE = 1 << 20
 """Logits of a softmax, and weights that change their type, at once: 4 MB."""
 
-_FEW = 1 << 22
-"""Logits up to which they are made whole: 16 MB, which pieces save neither time nor memory of."""
+_FEW = 1 << 18
+"""Logits up to which they are made whole: 1 MB, which pieces save neither time nor memory of."""
 
 _WIDTH, _HEIGHT = 64, 32
 """What the columns and the rows of a product are filled up to a multiple of."""

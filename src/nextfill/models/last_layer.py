@@ -83,8 +83,13 @@ class LastLayer:
         }
 
     @contextmanager
-    def at(self, rows: Tensor, shape: tuple[int, int]) -> Iterator[list[bool]]:
-        """Compute the part at rows of a flattened batch, ``[N] int64``, of a shape ``(B, T)``.
+    def at(self, rows: Tensor, count: int, shape: tuple[int, int]) -> Iterator[list[bool]]:
+        """Compute the part at rows of a flattened batch, of which the first are put back.
+
+        Args:
+            rows: ``[N] int64``.
+            count: The number of the first of them that are put back, where any are.
+            shape: That of the batch, ``(B, T)``.
 
         Yields:
             A list that has a member once the layer goes on with the rows alone. It stays empty
@@ -109,7 +114,7 @@ class LastLayer:
                 raise TypeError(f"{type(module).__name__} answers with more than one tensor")
             gone_on.clear()
             whole = answer.new_zeros(shape[0] * shape[1], answer.shape[-1])
-            return whole.index_copy(0, rows, answer[0]).view(*shape, -1)
+            return whole.index_copy(0, rows[:count], answer[0, :count]).view(*shape, -1)
 
         hooks = [self._module.register_forward_pre_hook(take, with_kwargs=True)]
         if not self._is_gathered:

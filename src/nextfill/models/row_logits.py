@@ -28,6 +28,9 @@ from nextfill.models.libraries import REFUSALS
 from nextfill.models.loss import Read, mask_for_router, nats_of, router_off
 from nextfill.objectives.batch import Batch
 
+_HEIGHT = 32
+"""What rows are filled up to a multiple of."""
+
 
 class RowLogits:
     """A model's vocabulary logits at some positions of a batch, and what is read off them."""
@@ -108,7 +111,7 @@ class RowLogits:
             logits, router = self._forward(self._body, inputs, rows, last)
         if head is None:
             return read(logits, targets), router
-        return head.nats(given[0].flatten(0, 1), targets), router
+        return head.nats(given[0].flatten(0, 1)[: len(rows)], targets), router
 
     def _last_layer(self, rows: int, positions: int) -> LastLayer | None:
         last = self._last
@@ -128,21 +131,22 @@ class RowLogits:
         *,
         weights: dict[str, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
+        filled = _filled_up(rows)
         with ExitStack() as stack:
             stack.enter_context(guarded(self._model))
             stack.enter_context(self._isolation.attention(self._model))
             gone_on: list[bool] = []
             if last is not None:
-                gone_on = stack.enter_context(last.at(rows, inputs["input_ids"].shape))
+                gone_on = stack.enter_context(last.at(filled, len(rows), inputs["input_ids"].shape))
             if body is not None:
-                stack.enter_context(_gathered(body, rows, gone_on))
+                stack.enter_context(_gathered(body, filled, gone_on))
             output = (
                 self._model(**inputs)
                 if weights is None
                 else functional_call(self._model, weights, kwargs=inputs)
             )
         logits = output.logits.flatten(0, 1)
-        logits = logits[rows] if body is None else logits
+        logits = logits[rows] if body is None else logits[: len(rows)]
         router = getattr(output, "aux_loss", None)
         return logits.float(), router if isinstance(router, Tensor) else None
 
@@ -213,6 +217,19 @@ class RowLogits:
                 return None
         is_plain = len(given) == len(passed) == 1 and torch.equal(logits, answer[0])
         return head if is_plain and own and torch.equal(hidden, passed[0][0]) else None
+
+
+def _filled_up(rows: Tensor) -> Tensor:
+    """Return rows of a step, the first again behind them up to a multiple on a CPU in bfloat16.
+
+    Its products are compiled for each number of rows, which takes a small model longer than they
+    do, and the number of targets is another in each step. What is filled up is left out behind the
+    head, so that it has no gradient.
+    """
+    is_step = torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")
+    if not is_step or rows.device.type != "cpu":
+        return rows
+    return torch.cat([rows, rows[:1].expand(-len(rows) % _HEIGHT)])
 
 
 def _same(logits: Tensor, full: Tensor) -> bool:
