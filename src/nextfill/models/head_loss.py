@@ -47,7 +47,7 @@ _IN_CACHE = 1 << 20
 _FEW = 1 << 18
 """Logits up to which they are made whole: 1 MB, which pieces save neither time nor memory of."""
 
-_WIDTH, _HEIGHT = 64, 32
+WIDTH, HEIGHT = 64, 32
 """What the columns and the rows of a product are filled up to a multiple of."""
 
 
@@ -191,7 +191,7 @@ def _nats_and_gradients(  # noqa: PLR0917 - as they are saved
     kind = "cpu" if device.type == "meta" else device.type
     with torch.no_grad(), torch.autocast(kind, enabled=False):
         (rows, width), columns = hidden.shape, len(weight)
-        table = _filled_up(weight, -(-columns // _WIDTH) * _WIDTH, hidden.dtype)
+        table = _filled_up(weight, -(-columns // WIDTH) * WIDTH, hidden.dtype)
         at_once = _rows_at_once(rows, len(table), _buffer(device))
         logits = hidden.new_empty(at_once, len(table))
         nats = torch.empty(rows, device=device)
@@ -200,7 +200,7 @@ def _nats_and_gradients(  # noqa: PLR0917 - as they are saved
         of_weight: Tensor | None = None
         for start in range(0, rows, at_once):
             end = min(rows, start + at_once)
-            some = _filled_up(hidden[start:end], -(-(end - start) // _HEIGHT) * _HEIGHT)
+            some = _filled_up(hidden[start:end], -(-(end - start) // HEIGHT) * HEIGHT)
             mine = logits[: len(some)]
             torch.mm(some, table.t(), out=mine)
             nats[start:end] = _softmax_in_place(
@@ -233,9 +233,9 @@ def _of_gpu(device: torch.device) -> int:
 
 def _rows_at_once(rows: int, columns: int, buffer: int = _BUFFER) -> int:
     """Return how many rows of logits exist at once: parts of about one size, filled up."""
-    most = max(_HEIGHT, buffer // columns // _HEIGHT * _HEIGHT)
+    most = max(HEIGHT, buffer // columns // HEIGHT * HEIGHT)
     part = -(-rows // -(-rows // most))
-    return -(-part // _HEIGHT) * _HEIGHT
+    return -(-part // HEIGHT) * HEIGHT
 
 
 def _filled_up(matrix: Tensor, rows: int, kind: torch.dtype | None = None) -> Tensor:

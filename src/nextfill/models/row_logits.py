@@ -22,14 +22,11 @@ from nextfill.models.architecture import bodies, configs_of
 from nextfill.models.computation import guarded, in_mode, probe_ids, restored
 from nextfill.models.documents.isolation import Isolation
 from nextfill.models.documents.transformers_masks import known_to_masks
-from nextfill.models.head_loss import PlainHead, is_worthwhile, plain_head
+from nextfill.models.head_loss import HEIGHT, PlainHead, is_worthwhile, plain_head
 from nextfill.models.last_layer import LastLayer, parts_of_last_layer
 from nextfill.models.libraries import REFUSALS
 from nextfill.models.loss import Read, mask_for_router, nats_of, router_off
 from nextfill.objectives.batch import Batch
-
-_HEIGHT = 32
-"""What rows are filled up to a multiple of."""
 
 
 class RowLogits:
@@ -131,7 +128,7 @@ class RowLogits:
         *,
         weights: dict[str, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        filled = _filled_up(rows)
+        filled = _filled_rows(rows)
         with ExitStack() as stack:
             stack.enter_context(guarded(self._model))
             stack.enter_context(self._isolation.attention(self._model))
@@ -219,7 +216,7 @@ class RowLogits:
         return head if is_plain and own and torch.equal(hidden, passed[0][0]) else None
 
 
-def _filled_up(rows: Tensor) -> Tensor:
+def _filled_rows(rows: Tensor) -> Tensor:
     """Return rows of a step, the first again behind them up to a multiple on a CPU in bfloat16.
 
     Its products are compiled for each number of rows, which takes a small model longer than they
@@ -229,7 +226,7 @@ def _filled_up(rows: Tensor) -> Tensor:
     is_step = torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")
     if not is_step or rows.device.type != "cpu":
         return rows
-    return torch.cat([rows, rows[:1].expand(-len(rows) % _HEIGHT)])
+    return torch.cat([rows, rows[:1].expand(-len(rows) % HEIGHT)])
 
 
 def _same(logits: Tensor, full: Tensor) -> bool:
